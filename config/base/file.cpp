@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/base/file.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/unique_fd.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace kata_vfio {
+namespace fs = std::filesystem;
+namespace {
+
+void write_all(int fd, std::string_view bytes, const fs::path& path) {
+    while (!bytes.empty()) {
+        const auto n = ::write(fd, bytes.data(), bytes.size());
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            throw host_failure(errno, "can't write " + path.string());
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+}
+
+/// Removes the temporary unless the rename took it away.
+struct Temporary {
+    std::string path;
+    bool armed = true;
+    ~Temporary() {
+        if (armed)
+            ::unlink(path.c_str());
+    }
+};
+
+} // namespace
+
+std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ENODEV)
+            return std::nullopt;
+        throw host_failure(errno, "can't open " + path.string());
+    }
+    std::string bytes;
+    char buffer[16384];
+    for (;;) {
+        const auto n = ::read(fd.get(), buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == ENODEV)
+            return std::nullopt;
+        if (n < 0)
+            throw host_failure(errno, "can't read " + path.string());
+        if (n == 0)
+            return bytes;
+        bytes.append(buffer, static_cast<std::size_t>(n));
+        if (bytes.size() > limit)
+            throw Failure(Errc::host_io,
+                          path.string() + " is longer than " + std::to_string(limit) + " bytes");
+    }
+}
+
+void write_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
+    std::error_code ec;
+    fs::path target = path;
+    // is_symlink() sets ec for a file that is not there yet, which is no error here.
+    if (fs::is_symlink(path, ec) && (target = fs::canonical(path, ec), ec))
+        throw host_failure(ec.value(), "can't follow the link " + path.string());
+    if (target.is_relative())
+        target = fs::absolute(target);
+
+    Temporary temporary{target.string() + ".XXXXXX"};
+    UniqueFd fd(::mkostemp(temporary.path.data(), O_CLOEXEC));
+    if (!fd) {
+        const int error = errno;
+        temporary.armed = false;
+        throw host_failure(error, "can't make a file in " + target.parent_path().string());
+    }
+    struct stat old {};
+    const bool exists = ::stat(target.c_str(), &old) == 0;
+    if (::fchmod(fd.get(), exists ? old.st_mode & 07777 : mode) != 0)
+        throw host_failure(errno, "can't set the mode of " + temporary.path);
+    if (exists && (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
+        ::fchown(fd.get(), old.st_uid, old.st_gid) != 0)
+        throw host_failure(errno, "can't keep the owner of " + target.string());
+    write_all(fd.get(), bytes, target);
+    if (::fsync(fd.get()) != 0)
+        throw host_failure(errno, "can't sync " + target.string());
+    if (::rename(temporary.path.c_str(), target.c_str()) != 0)
+        throw host_failure(errno, "can't replace " + target.string());
+    temporary.armed = false;
+    sync_directory(target.parent_path());
+}
+
+void sync_directory(const fs::path& directory) {
+    UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0)
+        throw host_failure(errno, "can't sync directory " + directory.string());
+}
+
+} // namespace kata_vfio

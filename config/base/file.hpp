@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kata_vfio {
+
+/// The whole file's bytes; nullopt when it does not exist (ENOENT, ENOTDIR, and ENODEV, which sysfs
+/// gives when the device goes between open and read). Throws Failure (host_io, permission_denied)
+/// on anything else, and when it is longer than `limit` bytes.
+std::optional<std::string> read_file(const std::filesystem::path& path,
+                                     std::size_t limit = 16u << 20);
+
+/// Replaces `path` by `bytes` so that a reader, and a crash at any instant, sees the old content or
+/// the new one whole: temporary file beside it, fsync, rename, fsync of the directory. An existing
+/// file keeps its mode and owner; a new one gets `mode`. A symbolic link is followed, not replaced.
+/// Throws Failure naming the path; the old file is then untouched and no temporary is left.
+void write_atomically(const std::filesystem::path& path, std::string_view bytes,
+                      mode_t mode = 0600);
+
+/// fsync of a directory, so that a name made or removed in it is on disk.
+void sync_directory(const std::filesystem::path& directory);
+
+} // namespace kata_vfio

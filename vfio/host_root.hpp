@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace kata_vfio::vfio {
+
+/// Where the host's file systems hang. Nothing else in the project writes "/sys", "/dev", "/proc",
+/// "/boot" or "/run" as a path to open: tests give a directory of their own, production "/".
+///
+/// Paths told to others (sysfsdev for QEMU, texts for people) are host paths and start at "/":
+/// told() takes the root off again.
+class HostRoot {
+  public:
+    explicit HostRoot(std::filesystem::path root = "/") : root_(std::move(root)) {}
+
+    std::filesystem::path sys(std::string_view below = {}) const { return at("sys", below); }
+    std::filesystem::path dev(std::string_view below = {}) const { return at("dev", below); }
+    std::filesystem::path proc(std::string_view below = {}) const { return at("proc", below); }
+    std::filesystem::path run(std::string_view below = {}) const { return at("run", below); }
+    std::filesystem::path boot(std::string_view below = {}) const { return at("boot", below); }
+    std::filesystem::path lib(std::string_view below = {}) const { return at("lib", below); }
+
+    const std::filesystem::path& root() const noexcept { return root_; }
+    bool is_real() const { return root_ == "/"; }
+
+    /// The path as the host itself names it: /tmp/fake/sys/bus -> /sys/bus.
+    std::filesystem::path told(const std::filesystem::path& path) const {
+        if (is_real())
+            return path;
+        const auto relative = path.lexically_relative(root_);
+        if (relative.empty() || *relative.begin() == "..")
+            return path;
+        return std::filesystem::path("/") / relative;
+    }
+
+  private:
+    std::filesystem::path at(std::string_view top, std::string_view below) const {
+        auto path = root_ / top;
+        return below.empty() ? path : path / below;
+    }
+
+    std::filesystem::path root_;
+};
+
+} // namespace kata_vfio::vfio
