@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/schema.hpp"
+
+#include <filesystem>
+
+namespace kata_vfio::config {
+
+/// The configuration file to use, in Kata's order, every path below `root` ("/" in earnest):
+/// `env` (the value of KATA_CONF_FILE; null or empty is unset; once set nothing else is looked at),
+/// /etc/kata-containers/configuration.toml, /usr/share/defaults/kata-containers/configuration.toml.
+/// Throws Failure(config_invalid) naming every place looked at.
+std::filesystem::path find(const std::filesystem::path& root, const char* env);
+
+/// Reads `file` and the drop-ins of `config.d/` beside it (beside what it points to, when it is a
+/// symbolic link), sorted by name in byte order and merged key by key; a list replaces a list.
+/// As in Kata a drop-in's name needs no suffix. Entries that are no regular file (after following
+/// links) are skipped with a warning; one that can't be read is an error, since it may hold policy.
+///
+/// Throws Failure(config_invalid) with one line "file:line:col key: why" for each thing wrong in
+/// any of the files. The rules of config/validate.hpp are not applied here. Not thread-safe with
+/// respect to somebody changing the files; otherwise any thread.
+Configuration load(const std::filesystem::path& file);
+
+} // namespace kata_vfio::config

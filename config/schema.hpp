@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/position.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kata_vfio::config {
+
+// The initialisers below are the defaults; what each key means, its unit and its range stand in
+// the one table of config/keys.cpp, from which docs/configuration.md is written.
+
+/// `[hypervisor.qemu]`: those of Kata's keys this project acts upon. Source: the configuration-qemu
+/// template of Kata 1.x to 3.1 and its Go loader (virtcontainers, katautils/config.go).
+struct Hypervisor {
+    std::string path = "/usr/bin/qemu-system-x86_64";
+    std::string kernel = "/usr/share/kata-containers/vmlinuz.container";
+    std::string image;  ///< exclusive with initrd
+    std::string initrd; ///< exclusive with image
+    std::string machine_type = "pc";
+    std::string machine_accelerators;
+    std::string kernel_params; ///< at most 2047 bytes, the x86 kernel's COMMAND_LINE_SIZE less one
+    std::string firmware;
+    std::string cpu_features;
+    std::int64_t default_vcpus = 1;     ///< 0 is 1, below 0 is all host CPUs
+    std::int64_t default_maxvcpus = 0;  ///< 0 is all host CPUs
+    std::int64_t default_memory = 2048; ///< MiB
+    std::int64_t memory_slots = 10;
+    std::int64_t default_bridges = 1; ///< 0 is 1
+    bool hotplug_vfio_on_root_bus = false;
+    bool enable_iommu = false;
+    bool enable_debug = false;
+    std::string extra_monitor_socket;                ///< "", "hmp", "qmp" or "qmp-pretty"
+    std::vector<std::string> enable_annotations;     ///< regular expressions, whole names
+    std::vector<std::string> valid_hypervisor_paths; ///< glob patterns
+};
+
+/// `[runtime]`
+struct Runtime {
+    bool enable_debug = false;
+    std::string vfio_mode = "guest-kernel"; ///< or "vfio"
+    bool sandbox_cgroup_only = false;
+};
+
+/// `[agent.kata]`
+struct Agent {
+    bool enable_debug = false;
+    std::vector<std::string> kernel_modules; ///< "name parameter=value ..." each
+    std::int64_t dial_timeout = 45;          ///< seconds
+};
+
+/// `[vfio.timeouts]`, milliseconds in the file. The reasons stand in config/keys.cpp.
+struct Timeouts {
+    std::chrono::milliseconds connect{5000};
+    std::chrono::milliseconds greeting{5000};
+    std::chrono::milliseconds query{5000};
+    std::chrono::milliseconds device_add{30000};
+    std::chrono::milliseconds device_del{30000};
+    std::chrono::milliseconds unplug{20000};
+    std::chrono::milliseconds unplug_resend{2000}; ///< always below unplug
+    std::chrono::milliseconds host_write{10000};
+    std::chrono::milliseconds device_node{5000};
+};
+
+/// `[vfio]`: our own keys, unknown to Kata (which ignores the table).
+struct Vfio {
+    std::string state_dir = "/run/kata-vfio"; ///< absolute, below the host root
+    std::vector<std::string> allowed_types{"*"};
+    std::vector<std::string> allowed_parents{"*"};
+    std::vector<std::string> allowed_devices{"*"};
+    std::vector<std::string> allowed_guest_files; ///< for annotations; none by default
+    Timeouts timeouts;
+};
+
+/// Something to tell the user that does not stop us: an unknown, misplaced or obsolete key, or a
+/// directory entry that was skipped.
+struct Warning {
+    Position at;
+    std::string key; ///< dotted, e.g. "hypervisor.qemu.hot_plug_vfio"; "" when about a file
+    std::string text;
+
+    /// "file:line:col key: text"
+    std::string str() const;
+};
+
+/// Where a key's value came from. A key that no file sets has no Origin: it has its default.
+struct Origin {
+    Position at; ///< of the value in force
+    std::vector<Position>
+        overridden; ///< those it replaced, oldest first (main file, then drop-ins)
+};
+
+/// A key no one knows, kept for the rules: it may be a misspelling of one they miss.
+struct UnknownKey {
+    std::string key; ///< dotted
+    Position at;
+    std::string meant; ///< dotted key of the schema it resembles or belongs to; "" when none
+};
+
+/// The configuration in force: main file, drop-ins, and after apply_annotations() those too.
+/// A plain value: copyable, no locks, no file is touched after loading.
+struct Configuration {
+    Hypervisor hypervisor;
+    Runtime runtime;
+    Agent agent;
+    Vfio vfio;
+
+    std::vector<Warning> warnings;
+    std::vector<std::filesystem::path> files;         ///< read, in order; the main file first
+    std::map<std::string, Origin, std::less<>> where; ///< by dotted key
+    std::vector<UnknownKey> unknown;
+    /// The first `# hotplug_vfio_on_root_bus = ...` line: the stock file has the key so.
+    std::optional<Position> commented_root_bus;
+
+    /// The place of a key's value; of no line when it is the default, and then of the main file.
+    Position position(std::string_view key) const;
+};
+
+} // namespace kata_vfio::config
