@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/failure.hpp"
+#include "config/base/unique_fd.hpp"
+#include "qemu/qmp/command.hpp"
+#include "qemu/qmp/frame.hpp"
+#include "qemu/qmp/message.hpp"
+#include "qemu/qmp/multiplexer.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/value.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kata_vfio::qemu {
+
+/// What a cancellation of the waiting coroutine does.
+enum class OnCancel {
+    abandon, ///< stop waiting at once; the command's id is kept until its reply, which is dropped
+    finish,  ///< go on until the reply or the deadline: for commands whose outcome must be known
+};
+
+enum class WireDirection { sent, received };
+/// Sees every byte as it goes over the wire, in order; called on the session's executor.
+using WireTap = std::function<void(WireDirection, std::string_view)>;
+using EventHandler = std::function<void(const Event&)>;
+using LostHandler = std::function<void(const Failure&)>;
+
+/// Receives the events its predicate accepts, from arm() until it is destroyed. Up to 64 are kept
+/// until waited for, more are dropped and counted: the reader is never blocked by a consumer.
+/// Move-only; same thread rule as Session. May outlive the session (it then fails as lost).
+class EventWaiter {
+  public:
+    struct State;
+    explicit EventWaiter(std::shared_ptr<State> state);
+    EventWaiter(EventWaiter&&) noexcept;
+    EventWaiter& operator=(EventWaiter&&) noexcept;
+    ~EventWaiter();
+
+    /// The next event; nullopt when the deadline passed first. Throws Failure: what the session was
+    /// lost with (qemu_gone, ...), cancelled. Events seen before the loss are still handed out.
+    boost::asio::awaitable<std::optional<Event>>
+    wait_until(std::chrono::steady_clock::time_point deadline, OnCancel mode = OnCancel::abandon);
+
+    /// Events dropped because nobody fetched them.
+    std::uint64_t overflowed() const noexcept;
+
+  private:
+    std::shared_ptr<State> state_;
+};
+
+/// A QMP client on one connection.
+///
+/// Threads: everything, destruction included, on the one executor the session was connected on (an
+/// io_context run by one thread, or a strand). Destroying it closes the connection.
+///
+/// Cancellation: per operation, by the awaiting coroutine's cancellation slot. A timeout or a
+/// cancellation poisons nothing: other commands, before and after, are not affected. Asio itself
+/// throws system_error(operation_aborted) from a co_await *begun* after the cancellation, unless
+/// the coroutine has said `co_await this_coro::throw_if_cancelled(false)`; with that said, callers
+/// see Failure(cancelled) only.
+class Session {
+  public:
+    /// Connects to the AF_UNIX socket, takes the greeting and negotiates. Throws Failure:
+    /// monitor_missing, monitor_refused, monitor_busy (backlog full, or no greeting within
+    /// timeouts.greeting), not_qmp, qemu_gone, permission_denied, cancelled.
+    static boost::asio::awaitable<std::shared_ptr<Session>> connect(std::string socket_path,
+                                                                    Timeouts timeouts = {},
+                                                                    WireTap tap = {},
+                                                                    FrameLimits limits = {});
+
+    /// The same on a connected stream socket the host gives away; nobody may have read from it.
+    static boost::asio::awaitable<std::shared_ptr<Session>>
+    from_fd(UniqueFd fd, Timeouts timeouts = {}, WireTap tap = {}, FrameLimits limits = {});
+
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// Sends the command and returns its `return`. Throws QmpFailure (QEMU's error reply,
+    /// classified), or Failure: qmp_timeout after timeouts().of(command.cls), counted from this
+    /// call; qmp_protocol (the answer can't be parsed); cancelled; what the session was lost with.
+    /// Several may be outstanding; more than 8 wait for their turn.
+    boost::asio::awaitable<boost::json::value> execute(Command command,
+                                                       OnCancel mode = OnCancel::abandon);
+
+    /// To be called *before* writing the command whose event is waited for: the event may precede
+    /// the reply. The predicate runs on the executor for each event and must not throw.
+    EventWaiter arm(std::function<bool(const Event&)> accept);
+
+    /// Called for each event, after the waiters; for removals nobody asked for. One handler.
+    void on_event(EventHandler handler);
+    /// Called once when the connection is lost, not when close() is called.
+    void on_lost(LostHandler handler);
+
+    /// Ends the connection; whatever waits fails with cancelled.
+    void close();
+
+    bool running() const noexcept;
+    /// Why it is not running any more; nullopt while it is.
+    std::optional<Failure> lost() const;
+    const Greeting& greeting() const noexcept;
+    const Timeouts& timeouts() const noexcept;
+    /// The socket's path, or "fd N".
+    const std::string& where() const noexcept;
+    const Multiplexer::Counters& counters() const noexcept;
+
+    class Impl;
+    explicit Session(std::shared_ptr<Impl> impl);
+
+  private:
+    std::shared_ptr<Impl> impl_;
+};
+
+} // namespace kata_vfio::qemu
