@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/document.hpp"
+#include "config/keys.hpp"
+
+#include <toml++/toml.h>
+
+#include <string>
+#include <vector>
+
+namespace kata_vfio::config {
+
+/// The value in a few words: `the string "true"`, `the number 1`, `a table`.
+std::string describe(const toml::node& value);
+
+/// Where a node begins.
+Position begin_of(const toml::source_region& region, const std::string& file);
+
+/// Puts a value of a file into its slot; what is wrong goes to `problems`, the slot is then as it
+/// was. True when it was taken.
+bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,
+            std::vector<Problem>& problems);
+
+/// Why `pattern` is no regular expression; "" when it is one.
+std::string regex_problem(const std::string& pattern);
+
+} // namespace kata_vfio::config

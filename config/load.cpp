@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/load.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+#include "config/document.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace kata_vfio::config {
+namespace fs = std::filesystem;
+namespace {
+
+// Kata's own is 20 to 30 KiB with all its comments.
+constexpr std::size_t size_limit = std::size_t{1} << 20;
+
+std::string_view kind_of(mode_t mode) {
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+    case S_IFBLK:
+        return "a device node";
+    default:
+        return "no regular file";
+    }
+}
+
+/// The bytes of a configuration file, or a problem. Anything but a regular file is never opened:
+/// opening a pipe would wait for a writer for ever.
+std::optional<std::string> read(const fs::path& file, std::vector<Problem>& problems) {
+    const auto fail = [&](std::string why) {
+        problems.push_back({{file.string(), 0, 0}, "", std::move(why)});
+        return std::nullopt;
+    };
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        std::error_code ec;
+        const int error = errno;
+        if (error == ENOENT && fs::is_symlink(fs::symlink_status(file, ec)))
+            return fail("is a symbolic link to " + fs::read_symlink(file, ec).string() +
+                        ", which does not exist");
+        return fail("can't be read: " + std::generic_category().message(error));
+    }
+    if (!S_ISREG(status.st_mode))
+        return fail("is " + std::string(kind_of(status.st_mode)) + ", not a file");
+    if (static_cast<std::size_t>(status.st_size) > size_limit)
+        return fail("is too long for a configuration file: " + std::to_string(status.st_size) +
+                    " bytes, at most " + std::to_string(size_limit));
+    try {
+        if (auto bytes = read_file(file, size_limit))
+            return bytes;
+    } catch (const Failure& failure) {
+        return fail("can't be read: " +
+                    (failure.verbatim().empty() ? failure.problem() : failure.verbatim()));
+    }
+    return fail("can't be read: " + std::generic_category().message(ENOENT));
+}
+
+/// The entries of config.d in byte order of their names; what is no file is told as a warning.
+std::vector<fs::path> drop_ins(const fs::path& directory, Configuration& configuration,
+                               std::vector<Problem>& problems) {
+    std::error_code ec;
+    if (!fs::exists(fs::symlink_status(directory, ec)))
+        return {};
+    std::vector<fs::path> files;
+    fs::directory_iterator entry(directory, ec);
+    if (ec) {
+        problems.push_back({{directory.string(), 0, 0}, "", "can't be read: " + ec.message()});
+        return {};
+    }
+    for (; entry != fs::directory_iterator(); entry.increment(ec)) {
+        if (ec) {
+            problems.push_back({{directory.string(), 0, 0}, "", "can't be read: " + ec.message()});
+            return {};
+        }
+        files.push_back(entry->path());
+    }
+    std::ranges::sort(files, {}, [](const fs::path& file) { return file.filename().native(); });
+    std::erase_if(files, [&](const fs::path& file) {
+        struct stat status {};
+        // A link that leads nowhere stays in, to be reported when it is read.
+        if (::stat(file.c_str(), &status) != 0 || S_ISREG(status.st_mode))
+            return false;
+        configuration.warnings.push_back(
+            {{file.string(), 0, 0},
+             "",
+             "is " + std::string(kind_of(status.st_mode)) + " and is skipped: drop-ins are files"});
+        return true;
+    });
+    return files;
+}
+
+} // namespace
+
+fs::path find(const fs::path& root, const char* env) {
+    if (env && *env) {
+        const fs::path wanted(env);
+        auto file = wanted.is_absolute() ? root / wanted.relative_path() : wanted;
+        std::error_code ec;
+        if (fs::exists(fs::symlink_status(file, ec)))
+            return file;
+        throw Failure(Errc::config_invalid, "KATA_CONF_FILE names " +
+                                                kata_vfio::quoted(file.string()) +
+                                                ", which does not exist")
+            .remedy("correct or unset KATA_CONF_FILE");
+    }
+    std::vector<std::string> places;
+    for (const auto* place : {"etc/kata-containers/configuration.toml",
+                              "usr/share/defaults/kata-containers/configuration.toml"}) {
+        auto file = root / place;
+        std::error_code ec;
+        // A link that leads nowhere counts: going on would silently use another file.
+        if (fs::exists(fs::symlink_status(file, ec)))
+            return file;
+        places.push_back(file.string());
+    }
+    throw Failure(Errc::config_invalid, "no configuration.toml: neither " +
+                                            join_words(places, " nor ") +
+                                            " exists, and KATA_CONF_FILE is not set")
+        .remedy("install Kata's configuration.toml at one of these, or name one");
+}
+
+Configuration load(const fs::path& file) {
+    Configuration configuration;
+    std::vector<Problem> problems;
+    configuration.files.push_back(file);
+    const auto text = read(file, problems);
+    throw_problems(problems);
+    merge(configuration, *text, file.string(), problems);
+
+    std::error_code ec;
+    const auto real = fs::canonical(file, ec);
+    const auto beside = (ec ? file : real).parent_path();
+    for (const auto& drop_in : drop_ins(beside / "config.d", configuration, problems)) {
+        configuration.files.push_back(drop_in);
+        if (const auto more = read(drop_in, problems))
+            merge(configuration, *more, drop_in.string(), problems);
+    }
+    throw_problems(problems);
+    return configuration;
+}
+
+} // namespace kata_vfio::config
