@@ -109,6 +109,10 @@ std::span<const std::string_view> names_of(std::string_view table) noexcept {
 
 } // namespace
 
+std::span<const ObsoleteKey> obsolete_keys() noexcept {
+    return obsolete;
+}
+
 const ObsoleteKey* find_obsolete(std::string_view table, std::string_view name) noexcept {
     const auto found = std::ranges::find_if(
         obsolete, [&](const auto& row) { return row.table == table && row.name == name; });

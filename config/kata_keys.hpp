@@ -17,6 +17,7 @@ struct ObsoleteKey {
     std::string_view instead;
 };
 
+std::span<const ObsoleteKey> obsolete_keys() noexcept;
 const ObsoleteKey* find_obsolete(std::string_view table, std::string_view name) noexcept;
 
 /// True for a key or a whole table of Kata's configuration files 1.x to 3.x that we make no use of:

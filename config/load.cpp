@@ -129,13 +129,22 @@ fs::path find(const fs::path& root, const char* env) {
         .remedy("install Kata's configuration.toml at one of these, or name one");
 }
 
+std::string read_text(const fs::path& file) {
+    std::vector<Problem> problems;
+    auto text = read(file, problems);
+    throw_problems(problems);
+    return std::move(*text);
+}
+
 Configuration load(const fs::path& file) {
+    return load_as(file, read_text(file));
+}
+
+Configuration load_as(const fs::path& file, std::string_view text) {
     Configuration configuration;
     std::vector<Problem> problems;
     configuration.files.push_back(file);
-    const auto text = read(file, problems);
-    throw_problems(problems);
-    merge(configuration, *text, file.string(), problems);
+    merge(configuration, text, file.string(), problems);
 
     std::error_code ec;
     const auto real = fs::canonical(file, ec);

@@ -4,6 +4,8 @@
 #include "config/schema.hpp"
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace kata_vfio::config {
 
@@ -22,5 +24,13 @@ std::filesystem::path find(const std::filesystem::path& root, const char* env);
 /// any of the files. The rules of config/validate.hpp are not applied here. Not thread-safe with
 /// respect to somebody changing the files; otherwise any thread.
 Configuration load(const std::filesystem::path& file);
+
+/// As load(), with `text` in the place of the file's bytes: what would be in force if it were
+/// written.
+Configuration load_as(const std::filesystem::path& file, std::string_view text);
+
+/// The bytes of one configuration file: a regular file of at most 1 MiB, links followed. Throws
+/// Failure(config_invalid) saying what else it is.
+std::string read_text(const std::filesystem::path& file);
 
 } // namespace kata_vfio::config
