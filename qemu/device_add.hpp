@@ -36,6 +36,12 @@ struct VfioDevice {
 
 bool is_device_id(std::string_view id) noexcept;
 
+struct SlotFunction {
+    unsigned slot = 0, function = 0;
+};
+/// "05", "5" or "05.0" as QEMU reads it: hexadecimal slot 0-1f, function 0-7.
+std::optional<SlotFunction> parse_addr(std::string_view addr) noexcept;
+
 /// device_add's arguments, one encoding for QEMU 5 to 11: booleans and integers as such, enums and
 /// addresses as strings. Up to 9.1 QEMU took anything as a string, from 9.2 on (commit
 /// be93fd53723c) it checks types, and an *integer* addr then means devfn instead of slot. Throws

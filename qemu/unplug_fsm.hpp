@@ -71,6 +71,8 @@ class UnplugFsm {
 
     /// What it waits for, for progress: "the guest is paused: ...", "" when nothing special.
     std::string note() const;
+    /// The last thing asked of QEMU got no answer: the device's state is not known.
+    bool unanswered() const noexcept { return unanswered_; }
     /// How often device_del was written.
     unsigned sent() const noexcept { return sent_; }
 

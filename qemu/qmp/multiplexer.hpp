@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "qemu/qmp/command.hpp"
+#include "qemu/qmp/error.hpp"
 #include "qemu/qmp/message.hpp"
 
 #include <cstdint>
@@ -15,6 +16,9 @@
 namespace kata_vfio::qemu {
 
 using CommandId = std::uint64_t;
+
+/// What a command came to: `return`, QEMU's error reply, or an answer that can't be used.
+using CommandResult = std::variant<boost::json::value, QmpFailure, Failure>;
 
 /// Ids, order and the fate of every command on one connection. Pure, single-threaded.
 ///
@@ -39,7 +43,7 @@ class Multiplexer {
     /// What a message of the peer did.
     struct Completed {
         CommandId id;
-        std::variant<boost::json::value, Failure> result;
+        CommandResult result;
     };
     enum class Dropped {
         late,     ///< the answer of an abandoned command
@@ -81,7 +85,7 @@ class Multiplexer {
 
     Entries::iterator find(const std::optional<boost::json::value>& id);
     Entries::iterator oldest();
-    Outcome finish(Entries::iterator entry, std::variant<boost::json::value, Failure> result);
+    Outcome finish(Entries::iterator entry, CommandResult result);
     Dropped drop_unknown();
 
     Entries entries_;

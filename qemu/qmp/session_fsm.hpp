@@ -35,6 +35,7 @@ struct ConnectReturned {
 };
 struct Received {
     const Message* message;
+    std::string_view text; ///< as it came, to quote it when it is not what it should be
 };
 /// The stream holds what can't be framed.
 struct Unframed {
@@ -87,8 +88,10 @@ class SessionFsm {
 
   private:
     SessionAction connected(const event::ConnectReturned& event);
-    SessionAction received(const Message& message);
-    SessionAction handshake(const Message& message);
+    SessionAction received(const event::Received& event);
+    SessionAction handshake(const event::Received& event);
+    SessionAction deadline_passed(const event::DeadlinePassed& event);
+    SessionAction disconnected(const event::Disconnected& event);
     SessionAction fail(Failure why);
 
     std::string where_;

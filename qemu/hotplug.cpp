@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qemu/hotplug.hpp"
+
+#include "qemu/machine.hpp"
+#include "qemu/unplug_fsm.hpp"
+
+#include <boost/asio/this_coro.hpp>
+
+#include <ostream>
+
+namespace kata_vfio::qemu {
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace {
+
+using Clock = UnplugFsm::Clock;
+
+asio::awaitable<RootBus> root_bus(Session& session, OnCancel mode) {
+    auto command = query_pci();
+    const auto value = co_await session.execute(std::move(command), mode);
+    co_return RootBus::parse(value);
+}
+
+/// Refuses what QEMU would refuse with less to say: a full bus, a taken slot.
+void require_room(const RootBus& bus, const VfioDevice& device) {
+    if (!bus.next_free())
+        throw bus.full();
+    if (!device.addr)
+        return;
+    const auto addr = parse_addr(*device.addr);
+    const auto* occupant = addr ? bus.occupant(addr->slot) : nullptr;
+    if (!occupant)
+        return;
+    Failure failure(Errc::invalid_argument, "addr " + *device.addr + " of the root bus is taken");
+    failure.blocked_by(occupant->label()).remedy("leave addr out or choose a free slot");
+    throw failure;
+}
+
+/// One action of the machine that needs QEMU, as the event it comes back with.
+asio::awaitable<UnplugEvent> ask(Session& session, UnplugAction::Kind kind, const std::string& id,
+                                 OnCancel mode) {
+    try {
+        if (kind == UnplugAction::query_status) {
+            auto state = co_await run_state(session, mode);
+            co_return unplug_event::Status{std::move(state)};
+        }
+        if (kind == UnplugAction::verify) {
+            const bool present = co_await device_present(session, id, mode);
+            co_return unplug_event::Verified{present};
+        }
+        auto command = device_del(id);
+        co_await session.execute(std::move(command), mode);
+        co_return unplug_event::Accepted{};
+    } catch (const QmpFailure& refused) {
+        if (kind != UnplugAction::send_device_del)
+            throw;
+        co_return unplug_event::Refused{refused};
+    } catch (const Failure& failure) {
+        if (failure.code() != Errc::qmp_timeout || kind == UnplugAction::query_status)
+            throw;
+    }
+    co_return unplug_event::Unanswered{};
+}
+
+asio::awaitable<void> run_unplug(Session& session, std::string id, UnplugProgress progress,
+                                 OnCancel mode) {
+    UnplugFsm fsm(id, session.timeouts().unplug, session.timeouts().unplug_resend);
+    // Armed before device_del is written: the event may precede the reply.
+    auto waiter = session.arm([&fsm](const Event& event) { return fsm.wants(event); });
+    std::string told;
+    UnplugEvent event = unplug_event::Begin{};
+    for (;;) {
+        auto action = fsm.resume(event, Clock::now());
+        if (const auto note = fsm.note(); progress && note != told) {
+            told = note;
+            if (!note.empty())
+                progress(note);
+        }
+        switch (action.kind) {
+        case UnplugAction::done:
+            co_return;
+        case UnplugAction::fail:
+            throw HotplugFailure(*action.why,
+                                 fsm.unanswered() ? DeviceState::unknown : DeviceState::present);
+        case UnplugAction::wait: {
+            auto seen = co_await waiter.wait_until(action.until, mode);
+            if (seen)
+                event = unplug_event::Seen{std::move(*seen)};
+            else
+                event = unplug_event::TimeIsUp{};
+            break;
+        }
+        default:
+            event = co_await ask(session, action.kind, id, mode);
+        }
+    }
+}
+
+/// What became of a device whose plug failed half-way: takes it out if it is in.
+asio::awaitable<DeviceState> roll_back(Session& session, const std::string& id) {
+    try {
+        co_await run_unplug(session, id, nullptr, OnCancel::finish);
+        co_return DeviceState::absent;
+    } catch (const HotplugFailure& failure) {
+        co_return failure.left();
+    } catch (const Failure&) {
+        co_return DeviceState::unknown;
+    }
+}
+
+std::string_view aftermath(DeviceState left) {
+    switch (left) {
+    case DeviceState::absent:
+        return "it is not in the guest";
+    case DeviceState::present:
+        return "it is still in the guest and could not be taken back";
+    case DeviceState::unknown:
+        break;
+    }
+    return "whether QEMU has it could not be found out";
+}
+
+asio::awaitable<bool> cancel_requested() {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device) {
+    auto arguments = encode_device_add(device);
+    require_room(co_await root_bus(session, OnCancel::abandon), device);
+
+    std::optional<Failure> why;
+    std::optional<Plugged> plugged;
+    try {
+        auto command = device_add(std::move(arguments));
+        co_await session.execute(std::move(command), OnCancel::finish);
+        const auto bus = co_await root_bus(session, OnCancel::finish);
+        if (const auto* found = bus.find(device.id))
+            plugged = Plugged{device.id, found->guest_address(), *found};
+        else
+            why =
+                Failure(Errc::qmp_protocol, "QEMU took " + device.id +
+                                                ", but query-pci does not show it on the root bus");
+    } catch (const QmpFailure& refused) {
+        if (refused.command() == "device_add")
+            throw;
+        why = refused;
+    } catch (const Failure& failure) {
+        why = failure;
+    }
+    if (plugged && co_await cancel_requested())
+        why = Failure(Errc::cancelled, "plugging " + device.id + " was cancelled");
+    if (!why)
+        co_return std::move(*plugged);
+
+    if (!session.running())
+        throw HotplugFailure(*why, DeviceState::unknown);
+    const auto left = co_await roll_back(session, device.id);
+    if (why->advice().empty())
+        why->remedy(std::string(aftermath(left)));
+    else
+        why->remedy(why->advice() + "; " + std::string(aftermath(left)));
+    throw HotplugFailure(*why, left);
+}
+
+} // namespace
+
+std::ostream& operator<<(std::ostream& out, DeviceState state) {
+    switch (state) {
+    case DeviceState::absent:
+        return out << "absent";
+    case DeviceState::present:
+        return out << "present";
+    case DeviceState::unknown:
+        return out << "unknown";
+    }
+    return out << "DeviceState(" << static_cast<int>(state) << ')';
+}
+
+asio::awaitable<Plugged> plug(Session& session, VfioDevice device) {
+    // Cancellation must show as Failure(cancelled) with the device's state known, never as Asio's
+    // exception from whichever co_await comes next.
+    const bool throwing = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto action = "plug " + device.id;
+    std::optional<Plugged> plugged;
+    std::optional<HotplugFailure> failed;
+    try {
+        plugged = co_await run_plug(session, std::move(device));
+    } catch (const HotplugFailure& failure) {
+        failed = failure;
+    } catch (const Failure& failure) { // before device_add was sent, or QEMU refused it
+        failed = HotplugFailure(failure, DeviceState::absent);
+    }
+    co_await asio::this_coro::throw_if_cancelled(throwing);
+    if (!failed)
+        co_return std::move(*plugged);
+    failed->during(action);
+    throw std::move(*failed);
+}
+
+asio::awaitable<void> unplug(Session& session, std::string id, UnplugProgress progress) {
+    const bool throwing = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto action = "unplug " + id;
+    std::optional<HotplugFailure> failed;
+    try {
+        co_await run_unplug(session, std::move(id), std::move(progress), OnCancel::abandon);
+    } catch (const HotplugFailure& failure) {
+        failed = failure;
+    } catch (const Failure& failure) {
+        failed = HotplugFailure(failure, DeviceState::unknown);
+    }
+    co_await asio::this_coro::throw_if_cancelled(throwing);
+    if (failed) {
+        failed->during(action);
+        throw std::move(*failed);
+    }
+}
+
+} // namespace kata_vfio::qemu

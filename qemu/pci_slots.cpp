@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qemu/pci_slots.hpp"
+
+#include "config/base/text.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace kata_vfio::qemu {
+namespace json = boost::json;
+namespace {
+
+std::uint64_t number(const json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    if (value && value->is_int64() && value->get_int64() >= 0)
+        return static_cast<std::uint64_t>(value->get_int64());
+    return value && value->is_uint64() ? value->get_uint64() : 0;
+}
+
+std::string text(const json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+const json::object* member(const json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    return value ? value->if_object() : nullptr;
+}
+
+std::string hex(std::uint64_t value, int digits) {
+    char buffer[20];
+    std::snprintf(buffer, sizeof buffer, "%0*llx", digits, static_cast<unsigned long long>(value));
+    return buffer;
+}
+
+std::string slot_text(unsigned slot, unsigned function) {
+    return hex(slot, 2) + '.' + std::to_string(function);
+}
+
+RootBusDevice parse_device(const json::object& entry) {
+    RootBusDevice out;
+    out.qdev_id = text(entry, "qdev_id");
+    out.slot = static_cast<unsigned>(number(entry, "slot"));
+    out.function = static_cast<unsigned>(number(entry, "function"));
+    if (const auto* id = member(entry, "id")) {
+        out.vendor = static_cast<std::uint16_t>(number(*id, "vendor"));
+        out.device = static_cast<std::uint16_t>(number(*id, "device"));
+    }
+    if (const auto* info = member(entry, "class_info")) {
+        out.class_code = static_cast<std::uint16_t>(number(*info, "class"));
+        out.class_text = text(*info, "desc");
+    }
+    return out;
+}
+
+} // namespace
+
+std::string guest_address(unsigned slot, unsigned function) {
+    return "0000:00:" + slot_text(slot, function);
+}
+
+std::string RootBusDevice::guest_address() const {
+    return qemu::guest_address(slot, function);
+}
+
+std::string RootBusDevice::label() const {
+    auto out = slot_text(slot, function);
+    if (!qdev_id.empty())
+        out += ' ' + qdev_id;
+    else if (!class_text.empty())
+        out += ' ' + class_text;
+    return out + " (" + hex(vendor, 4) + ':' + hex(device, 4) + ')';
+}
+
+RootBus RootBus::parse(const json::value& query_pci) {
+    const auto* buses = query_pci.if_array();
+    if (buses)
+        for (const auto& item : *buses) {
+            const auto* bus = item.if_object();
+            if (!bus || !bus->contains("bus") || number(*bus, "bus") != 0)
+                continue;
+            RootBus out;
+            const auto* devices = bus->if_contains("devices");
+            if (devices && devices->is_array())
+                for (const auto& entry : devices->get_array())
+                    if (const auto* object = entry.if_object())
+                        out.devices_.push_back(parse_device(*object));
+            return out;
+        }
+    throw Failure(Errc::qmp_protocol,
+                  "query-pci shows no PCI bus 0: the machine has no PCI root bus");
+}
+
+const RootBusDevice* RootBus::find(std::string_view qdev_id) const noexcept {
+    for (const auto& device : devices_)
+        if (device.qdev_id == qdev_id)
+            return &device;
+    return nullptr;
+}
+
+const RootBusDevice* RootBus::occupant(unsigned slot) const noexcept {
+    const RootBusDevice* found = nullptr;
+    for (const auto& device : devices_)
+        if (device.slot == slot && (!found || device.function < found->function))
+            found = &device;
+    return found;
+}
+
+std::vector<unsigned> RootBus::free_slots() const {
+    std::vector<unsigned> out;
+    for (unsigned slot = first_slot; slot <= last_slot; ++slot)
+        if (!occupant(slot))
+            out.push_back(slot);
+    return out;
+}
+
+std::optional<unsigned> RootBus::next_free() const {
+    for (unsigned slot = first_slot; slot <= last_slot; ++slot)
+        if (!occupant(slot))
+            return slot;
+    return std::nullopt;
+}
+
+Failure RootBus::full() const {
+    std::vector<std::string> labels;
+    for (unsigned slot = first_slot; slot <= last_slot; ++slot)
+        if (const auto* device = occupant(slot))
+            labels.push_back(device->label());
+    Failure failure(Errc::root_bus_full,
+                    "the root bus pci.0 has no free slot: all of 02 to 1f are taken");
+    failure.blocked_by(join_words(labels)).remedy("detach a device of this sandbox first");
+    return failure;
+}
+
+} // namespace kata_vfio::qemu
