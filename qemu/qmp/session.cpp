@@ -374,6 +374,13 @@ const Timeouts& Session::timeouts() const noexcept {
     return impl_->timeouts_;
 }
 
+std::int64_t Session::peer_pid() const noexcept {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    const int fd = impl_->socket_.native_handle();
+    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
 const std::string& Session::where() const noexcept {
     return impl_->fsm_.where();
 }

@@ -109,6 +109,9 @@ class Session {
     const Timeouts& timeouts() const noexcept;
     /// The socket's path, or "fd N".
     const std::string& where() const noexcept;
+    /// The process that made the listening socket (SO_PEERCRED; QEMU itself with -qmp unix:), as
+    /// this pid namespace sees it; 0 when it can't be told.
+    std::int64_t peer_pid() const noexcept;
     const Multiplexer::Counters& counters() const noexcept;
 
     class Impl;
