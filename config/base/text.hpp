@@ -19,6 +19,13 @@ std::string join_words(const std::vector<std::string>& words, std::string_view l
 /// `text` in single quotes with every byte that is not printable ASCII as \xNN, cut after `limit`
 /// bytes: foreign input in a message must not be able to forge a line or fill a terminal.
 std::string quoted(std::string_view text, std::size_t limit = 120);
+/// For std::string, whose namespace would otherwise bring std::quoted in as the better match.
+inline std::string quoted(const std::string& text, std::size_t limit = 120) {
+    return quoted(std::string_view(text), limit);
+}
+inline std::string quoted(std::string& text, std::size_t limit = 120) {
+    return quoted(std::string_view(text), limit);
+}
 
 /// The candidate that was probably meant: the nearest by Damerau-Levenshtein distance, if that is
 /// at most a third of the longer one's length; "" when none is near.
