@@ -301,7 +301,7 @@ typedef struct kata_vfio_entry {
 
     /* Enforces policy, connects to QEMU, checks the live machine, remembers the sandbox.
      * The result has `sandbox`. An id that is open already in this plugin is refused; one that is
-     * remembered on disk is taken up with its attachments. [any-thread], asynchronous. */
+     * remembered on disk is taken up with its attachments. [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*sandbox_open)(kata_vfio_plugin_t *plugin,
                                        const kata_vfio_sandbox_options_t *options,
                                        kata_vfio_call_t *call);
@@ -315,23 +315,23 @@ typedef struct kata_vfio_entry {
      * for it removed, drivers restored, claims dropped. What could not be given back is named in
      * the failure and stays remembered; call again. Works by id, without an open handle and after
      * QEMU died. An open handle of that id only serves to be closed afterwards.
-     * [any-thread], asynchronous. */
+     * [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*sandbox_release)(kata_vfio_plugin_t *plugin, kata_vfio_str_t sandbox_id,
                                           kata_vfio_call_t *call);
 
     /* Plugs a device, a whole IOMMU group, or a vGPU made for it; all or nothing.
-     * [any-thread], asynchronous. */
+     * [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*attach)(kata_vfio_sandbox_t *sandbox, const kata_vfio_attach_t *request,
                                  kata_vfio_call_t *call);
 
     /* Unplugs (proven by DEVICE_DELETED), then removes the vGPU or restores the driver if attach
      * made or bound it. `device`: any name the attachment has: as requested, BDF, UUID, node, qdev
-     * id, or a type of which just one is attached. [any-thread], asynchronous. */
+     * id, or a type of which just one is attached. [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*detach)(kata_vfio_sandbox_t *sandbox, kata_vfio_str_t device,
                                  kata_vfio_call_t *call);
 
     /* The remembered sandboxes and attachments, of all sandboxes when `sandbox_id` is empty. Reads
-     * files only; QEMU need not run. [any-thread], asynchronous. */
+     * files only; QEMU need not run. [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*list)(kata_vfio_plugin_t *plugin, kata_vfio_str_t sandbox_id,
                                kata_vfio_call_t *call);
 

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exported table, and the wall that no exception passes.
+#include "config/load.hpp"
+#include "runtime-plugin/abi/collected.hpp"
+#include "runtime-plugin/abi/kata_vfio.h"
+#include "runtime-plugin/abi/read_struct.hpp"
+#include "runtime-plugin/plugin/plugin.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+using namespace kata_vfio;
+using abi::Collected;
+using abi::ResultBox;
+
+struct kata_vfio_plugin {
+    // Declared first, destroyed last: completions of the plugin's last calls are delivered here.
+    Collected collected;
+    std::unique_ptr<plugin::Plugin> core;
+};
+
+struct kata_vfio_sandbox {
+    kata_vfio_plugin* owner;
+    std::shared_ptr<plugin::Sandbox> core;
+};
+
+namespace {
+
+/// wait() hands out the box's inner struct; result_free() needs the box again.
+struct OwnedResult {
+    kata_vfio_result_t shown; // first: a pointer to it is a pointer to this
+    std::unique_ptr<ResultBox> box;
+};
+
+std::string text(kata_vfio_str_t string, std::string_view what) {
+    if (!string.ptr && string.len > 0)
+        throw Failure(Errc::invalid_argument, std::string(what) + " is NULL with a length");
+    if (string.len > 65536)
+        throw Failure(Errc::invalid_argument, std::string(what) + " is longer than 64 KiB");
+    return string.len ? std::string(string.ptr, string.len) : std::string();
+}
+
+template <class F>
+kata_vfio_status_t guarded(F&& f) noexcept {
+    try {
+        f();
+        return KATA_VFIO_OK;
+    } catch (...) {
+        return static_cast<kata_vfio_status_t>(code_of(std::current_exception()));
+    }
+}
+
+plugin::HostServices services_of(const kata_vfio_host_t& host) {
+    plugin::HostServices services;
+    if (host.log)
+        services.log = [host](plugin::LogLevel level, const std::string& line) {
+            host.log(host.user_data, static_cast<std::int32_t>(level), abi::view(line));
+        };
+    if (host.event)
+        services.event = [host](plugin::EventKind kind, const std::string& sandbox,
+                                std::uint64_t ticket, const std::string& what) {
+            kata_vfio_event_t event = KATA_VFIO_INIT(event);
+            event.kind = static_cast<std::uint32_t>(kind);
+            event.sandbox = abi::view(sandbox);
+            event.ticket = ticket;
+            event.text = abi::view(what);
+            host.event(host.user_data, &event);
+        };
+    return services;
+}
+
+/// Turns one finished call into its callback, or keeps it for wait().
+plugin::Plugin::Completion completion(kata_vfio_plugin* owner, kata_vfio_call_t call) {
+    return [owner, call](std::uint64_t ticket, plugin::Outcome&& outcome) {
+        std::unique_ptr<kata_vfio_sandbox> handle;
+        if (outcome.sandbox)
+            handle.reset(new kata_vfio_sandbox{owner, outcome.sandbox});
+        auto box = std::make_unique<ResultBox>(ticket, std::move(outcome), handle.get());
+        handle.release(); // the host's from here on
+        if (call.callback)
+            call.callback(call.user_data, box->result());
+        else
+            owner->collected.deliver(ticket, std::move(box));
+    };
+}
+
+/// Checks the caller's struct, starts the call and fills in the ticket. The ticket has to be in
+/// place before the call can finish, which it can on another thread at once.
+template <class Start>
+kata_vfio_status_t submit(kata_vfio_plugin_t* owner, kata_vfio_call_t* call, Start&& start) {
+    return guarded([&] {
+        const auto given = abi::read_struct(
+            call, "kata_vfio_call_t", offsetof(kata_vfio_call_t, ticket) + sizeof(call->ticket));
+        abi::require_zero(given.reserved, "kata_vfio_call_t.reserved");
+        if (!owner)
+            throw Failure(Errc::invalid_argument, "the handle is NULL");
+        start(completion(owner, given), [&](std::uint64_t ticket) {
+            call->ticket = ticket;
+            if (!given.callback)
+                owner->collected.expect(ticket);
+        });
+    });
+}
+
+kata_vfio_status_t plugin_open(const kata_vfio_host_t* host,
+                               const kata_vfio_plugin_options_t* options, kata_vfio_plugin_t** out,
+                               char* error_text, size_t error_size) {
+    if (!out)
+        return KATA_VFIO_E_INVALID_ARGUMENT;
+    *out = nullptr;
+    std::string message;
+    const auto status = guarded([&] {
+        try {
+            kata_vfio_host_t services{};
+            if (host)
+                services = abi::read_struct(host, "kata_vfio_host_t",
+                                            offsetof(kata_vfio_host_t, user_data));
+            abi::require_zero(services.reserved, "kata_vfio_host_t.reserved");
+            kata_vfio_plugin_options_t given{};
+            if (options)
+                given = abi::read_struct(options, "kata_vfio_plugin_options_t",
+                                         offsetof(kata_vfio_plugin_options_t, config_path));
+            abi::require_zero(given.reserved, "kata_vfio_plugin_options_t.reserved");
+            auto root = text(given.host_root, "host_root");
+            auto config_path = text(given.config_path, "config_path");
+            const vfio::HostRoot host_root(root.empty() ? "/" : root);
+            // Read once, at open: a host that changes its environment later changes nothing here.
+            const char* named = std::getenv("KATA_CONF_FILE"); // NOLINT(concurrency-mt-unsafe)
+            const auto file = config_path.empty() ? config::find(host_root.root(), named)
+                                                  : std::filesystem::path(config_path);
+            auto opened = std::make_unique<kata_vfio_plugin>();
+            opened->core = std::make_unique<plugin::Plugin>(host_root, config::load(file),
+                                                            services_of(services));
+            *out = opened.release();
+        } catch (const std::exception& error) {
+            message = error.what();
+            throw;
+        }
+    });
+    if (status != KATA_VFIO_OK && error_text && error_size > 0) {
+        const auto n = std::min(message.size(), error_size - 1);
+        std::memcpy(error_text, message.data(), n);
+        error_text[n] = '\0';
+    }
+    return status;
+}
+
+void plugin_close(kata_vfio_plugin_t* opened) {
+    delete opened;
+}
+
+kata_vfio_status_t sandbox_open(kata_vfio_plugin_t* opened,
+                                const kata_vfio_sandbox_options_t* options,
+                                kata_vfio_call_t* call) {
+    return submit(opened, call, [&](auto done, auto started) {
+        const auto given = abi::read_struct(options, "kata_vfio_sandbox_options_t",
+                                            offsetof(kata_vfio_sandbox_options_t, annotations));
+        abi::require_zero(given.reserved, "kata_vfio_sandbox_options_t.reserved");
+        if (given.annotation_count > 1024 || (given.annotation_count > 0 && !given.annotations))
+            throw Failure(Errc::invalid_argument, "annotations are NULL, or more than 1024");
+        std::map<std::string, std::string> annotations;
+        for (size_t i = 0; i < given.annotation_count; ++i)
+            annotations[text(given.annotations[i].key, "annotation key")] =
+                text(given.annotations[i].value, "annotation value");
+        opened->core->open_sandbox(text(given.id, "id"), text(given.qmp_socket, "qmp_socket"),
+                                   std::move(annotations), std::move(done), started);
+    });
+}
+
+void sandbox_close(kata_vfio_sandbox_t* sandbox) {
+    if (!sandbox)
+        return;
+    sandbox->owner->core->close(sandbox->core);
+    delete sandbox;
+}
+
+kata_vfio_status_t sandbox_release(kata_vfio_plugin_t* opened, kata_vfio_str_t sandbox_id,
+                                   kata_vfio_call_t* call) {
+    return submit(opened, call, [&](auto done, auto started) {
+        opened->core->release(text(sandbox_id, "sandbox_id"), std::move(done), started);
+    });
+}
+
+kata_vfio_status_t attach(kata_vfio_sandbox_t* sandbox, const kata_vfio_attach_t* request,
+                          kata_vfio_call_t* call) {
+    return submit(sandbox ? sandbox->owner : nullptr, call, [&](auto done, auto started) {
+        const auto given = abi::read_struct(request, "kata_vfio_attach_t",
+                                            offsetof(kata_vfio_attach_t, device) +
+                                                sizeof(kata_vfio_attach_t::device));
+        if ((given.flags & ~std::uint32_t{KATA_VFIO_ATTACH_DRY_RUN}) != 0)
+            throw Failure(Errc::abi_mismatch, "kata_vfio_attach_t.flags has unknown bits");
+        plugin::Sandbox::AttachRequest wanted;
+        wanted.device = text(given.device, "device");
+        wanted.uuid = text(given.uuid, "uuid");
+        wanted.dry_run = (given.flags & KATA_VFIO_ATTACH_DRY_RUN) != 0;
+        sandbox->owner->core->attach(sandbox->core, std::move(wanted), std::move(done), started);
+    });
+}
+
+kata_vfio_status_t detach(kata_vfio_sandbox_t* sandbox, kata_vfio_str_t device,
+                          kata_vfio_call_t* call) {
+    return submit(sandbox ? sandbox->owner : nullptr, call, [&](auto done, auto started) {
+        sandbox->owner->core->detach(sandbox->core, text(device, "device"), std::move(done),
+                                     started);
+    });
+}
+
+kata_vfio_status_t list(kata_vfio_plugin_t* opened, kata_vfio_str_t sandbox_id,
+                        kata_vfio_call_t* call) {
+    return submit(opened, call, [&](auto done, auto started) {
+        opened->core->list(text(sandbox_id, "sandbox_id"), std::move(done), started);
+    });
+}
+
+void cancel(kata_vfio_plugin_t* opened, uint64_t ticket) {
+    if (opened)
+        opened->core->cancel(ticket);
+}
+
+kata_vfio_status_t wait(kata_vfio_plugin_t* opened, uint64_t ticket, int64_t timeout_ms,
+                        kata_vfio_result_t** result) {
+    if (!result)
+        return KATA_VFIO_E_INVALID_ARGUMENT;
+    *result = nullptr;
+    if (!opened)
+        return KATA_VFIO_E_INVALID_ARGUMENT;
+    kata_vfio_status_t status = KATA_VFIO_OK;
+    const auto own = guarded([&] {
+        std::unique_ptr<ResultBox> box;
+        switch (opened->collected.wait(ticket, timeout_ms, box)) {
+        case Collected::Wait::unknown:
+            status = KATA_VFIO_E_INVALID_ARGUMENT;
+            return;
+        case Collected::Wait::timed_out:
+            status = KATA_VFIO_E_HOST_TIMEOUT;
+            return;
+        case Collected::Wait::collected:
+            break;
+        }
+        auto owned = std::make_unique<OwnedResult>(OwnedResult{*box->result(), nullptr});
+        owned->box = std::move(box);
+        status = owned->shown.status;
+        *result = &owned.release()->shown;
+    });
+    return own != KATA_VFIO_OK ? own : status;
+}
+
+void result_free(kata_vfio_result_t* result) {
+    delete reinterpret_cast<OwnedResult*>(result);
+}
+
+const char* status_name(kata_vfio_status_t status) {
+    // Every name is a literal, so NUL-terminated.
+    return name(static_cast<Errc>(status)).data();
+}
+
+} // namespace
+
+extern "C" {
+// The one exported symbol (version-script.map).
+extern __attribute__((visibility("default"))) const kata_vfio_entry_t kata_vfio_entry;
+const kata_vfio_entry_t kata_vfio_entry = {
+    sizeof(kata_vfio_entry_t),
+    KATA_VFIO_ABI_MAJOR,
+    KATA_VFIO_ABI_MINOR,
+    {KATA_VFIO_VERSION, sizeof(KATA_VFIO_VERSION) - 1},
+    plugin_open,
+    plugin_close,
+    sandbox_open,
+    sandbox_close,
+    sandbox_release,
+    attach,
+    detach,
+    list,
+    cancel,
+    wait,
+    result_free,
+    status_name,
+};
+}

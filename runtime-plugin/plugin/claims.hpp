@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime-plugin/plugin/state_dir.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+/// One owner per function, mdev and IOMMU group, across processes: a file claims/NAME that holds
+/// the owning sandbox's id. NAME is "function-BDF", "mdev-UUID" or "group-N"; a device is claimed
+/// by its own name and its group's, so that no second name (node, cdev, BDF, UUID) leads past the
+/// claim.
+///
+/// A claim of a sandbox that has no state directory any more is stale and is taken over.
+class Claims {
+  public:
+    explicit Claims(const StateDir& directory) : directory_(directory) {}
+
+    /// Throws Failure(device_in_use) naming the owner when another sandbox has `name`. Taking a
+    /// claim the sandbox has already is allowed (two functions of one group).
+    void take(const std::string& name, const std::string& sandbox) const;
+
+    /// Drops the claim if it is the sandbox's; anything else is left alone.
+    void drop(const std::string& name, const std::string& sandbox) const;
+
+    /// The owner, if there is one that is not stale.
+    std::optional<std::string> owner(const std::string& name) const;
+
+  private:
+    const StateDir& directory_;
+};
+
+std::string function_claim(const std::string& bdf);
+std::string mdev_claim(const std::string& uuid);
+std::string group_claim(int group);
+
+} // namespace kata_vfio::plugin

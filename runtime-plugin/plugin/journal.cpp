@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/journal.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+
+#include <boost/json.hpp>
+#include <fcntl.h>
+
+#include <cerrno>
+
+namespace kata_vfio::plugin {
+namespace json = boost::json;
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int version = 1;
+constexpr const char* file_name = "journal";
+
+Failure corrupt(const fs::path& file, std::size_t line, std::string why) {
+    return Failure(Errc::state_corrupt,
+                   file.string() + ":" + std::to_string(line) + " is not a line of a journal")
+        .said(std::move(why))
+        .remedy("it was left as it is: nothing is guessed from a damaged journal");
+}
+
+} // namespace
+
+Journal::Journal(fs::path sandbox_directory) : directory_(std::move(sandbox_directory)) {}
+
+void Journal::begin(std::string_view operation, const std::vector<std::string>& ids) {
+    const auto path = directory_ / file_name;
+    steps_.clear();
+    fd_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+    if (!fd_)
+        throw host_failure(errno, "can't start the journal " + path.string());
+    json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
+    line["ids"] = json::value_from(ids);
+    append(json::serialize(line), true);
+    sync_directory(directory_);
+}
+
+void Journal::intend(const Step& step) {
+    json::object line{{"v", version}, {"intent", to_json(step)}};
+    append(json::serialize(line), true);
+    steps_.push_back(step);
+}
+
+void Journal::done() {
+    json::object line{{"v", version}, {"done", steps_.size()}};
+    // Not synced: "intent" alone already leads to the undoing of the step.
+    append(json::serialize(line), false);
+}
+
+void Journal::withdraw() {
+    json::object line{{"v", version}, {"withdrawn", steps_.size()}};
+    append(json::serialize(line), true);
+    steps_.pop_back();
+}
+
+void Journal::clear() {
+    fd_.reset();
+    steps_.clear();
+    std::error_code ec;
+    fs::remove(directory_ / file_name, ec);
+    if (ec)
+        throw host_failure(ec.value(), "can't remove " + (directory_ / file_name).string());
+    sync_directory(directory_);
+}
+
+void Journal::append(std::string line, bool sync) {
+    line += '\n';
+    // One write a line: a reader finds whole lines, and at most the last one torn.
+    const auto n = ::write(fd_.get(), line.data(), line.size());
+    if (n != static_cast<ssize_t>(line.size()))
+        throw host_failure(n < 0 ? errno : ENOSPC,
+                           "can't write " + (directory_ / file_name).string());
+    if (sync && ::fdatasync(fd_.get()) != 0)
+        throw host_failure(errno, "can't sync " + (directory_ / file_name).string());
+}
+
+std::optional<LeftJournal> read_journal(const fs::path& sandbox_directory) {
+    const auto path = sandbox_directory / file_name;
+    const auto bytes = read_file(path);
+    if (!bytes)
+        return std::nullopt;
+    LeftJournal journal;
+    auto lines = split(*bytes, '\n');
+    lines.pop_back(); // empty after the last newline, or the torn line
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        try {
+            const auto value = json::parse(lines[i]);
+            const auto& line = value.as_object();
+            if (json::value_to<int>(line.at("v")) != version)
+                throw std::invalid_argument("version " + json::serialize(line.at("v")));
+            if (const auto* begin = line.if_contains("begin")) {
+                journal.operation = std::string(begin->as_string());
+                journal.ids = json::value_to<std::vector<std::string>>(line.at("ids"));
+            } else if (const auto* intent = line.if_contains("intent")) {
+                journal.steps.push_back(step_from_json(intent->as_object()));
+            } else if (line.contains("withdrawn") && !journal.steps.empty()) {
+                journal.steps.pop_back();
+            } else if (!line.contains("done")) {
+                throw std::invalid_argument("none of begin, intent, done, withdrawn");
+            }
+        } catch (const std::exception& error) {
+            throw corrupt(path, i + 1, error.what());
+        }
+    }
+    return journal;
+}
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/plugin.hpp"
+
+#include "runtime-plugin/plugin/sandbox_id.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/json.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <future>
+#include <vector>
+
+namespace kata_vfio::plugin {
+namespace asio = boost::asio;
+namespace {
+
+/// The plugin's threads take none of the host's signals: its handlers must run on threads of its
+/// own.
+class SignalsBlocked {
+  public:
+    SignalsBlocked() {
+        sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &earlier_);
+    }
+    ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &earlier_, nullptr); }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+  private:
+    sigset_t earlier_;
+};
+
+asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(Plugin::Ticket)> body,
+                                       Plugin::Ticket ticket) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_return co_await body(ticket);
+}
+
+} // namespace
+
+Plugin::Plugin(vfio::HostRoot root, config::Configuration configuration, HostServices services)
+    : context_(std::move(root), std::move(configuration), std::move(services)),
+      work_(context_.io.get_executor()) {
+    const SignalsBlocked blocked;
+    loop_ = std::thread([this] { context_.io.run(); });
+}
+
+Plugin::~Plugin() {
+    {
+        std::unique_lock lock(mutex_);
+        for (const auto& [ticket, call] : calls_)
+            asio::post(context_.io, [this, id = ticket] { cancel_on_loop(id); });
+        finished_.wait(lock, [this] { return calls_.empty(); });
+    }
+    std::promise<void> closed;
+    asio::post(context_.io, [this, &closed] {
+        for (const auto& [id, weak] : sandboxes_)
+            if (const auto sandbox = weak.lock())
+                sandbox->close();
+        sandboxes_.clear();
+        closed.set_value();
+    });
+    closed.get_future().wait();
+    work_.reset();
+    context_.host_pool.join();
+    loop_.join();
+}
+
+void Plugin::start(const Sandbox* sandbox, Operation operation, Completion done,
+                   const Started& started) {
+    auto call = std::make_shared<Call>();
+    call->sandbox = sandbox;
+    call->done = std::move(done);
+    Ticket ticket = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        ticket = next_++;
+        calls_.emplace(ticket, call);
+    }
+    started(ticket);
+    asio::post(context_.io, [this, call, ticket, body = std::move(operation)]() mutable {
+        auto ended = [this, ticket](std::exception_ptr error, Outcome outcome) {
+            if (error) {
+                outcome.failure = failure_from(error);
+                outcome.json = failure_json(*outcome.failure);
+            }
+            finish(ticket, std::move(outcome));
+        };
+        asio::co_spawn(context_.io, run_operation(std::move(body), ticket),
+                       asio::bind_cancellation_slot(call->signal.slot(), std::move(ended)));
+    });
+}
+
+void Plugin::finish(Ticket ticket, Outcome outcome) {
+    std::shared_ptr<Call> call;
+    {
+        const std::lock_guard lock(mutex_);
+        call = calls_.at(ticket);
+    }
+    call->done(ticket, std::move(outcome));
+    const std::lock_guard lock(mutex_);
+    calls_.erase(ticket);
+    finished_.notify_all();
+}
+
+void Plugin::cancel_on_loop(Ticket ticket) {
+    std::shared_ptr<Call> call;
+    {
+        const std::lock_guard lock(mutex_);
+        if (const auto found = calls_.find(ticket); found != calls_.end())
+            call = found->second;
+    }
+    if (call)
+        call->signal.emit(asio::cancellation_type::total);
+}
+
+void Plugin::cancel(Ticket ticket) {
+    asio::post(context_.io, [this, ticket] { cancel_on_loop(ticket); });
+}
+
+void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
+    const auto ours = [&](const auto& entry) { return entry.second->sandbox == sandbox.get(); };
+    {
+        std::unique_lock lock(mutex_);
+        for (const auto& entry : calls_)
+            if (ours(entry))
+                asio::post(context_.io, [this, id = entry.first] { cancel_on_loop(id); });
+        finished_.wait(lock, [&] { return std::none_of(calls_.begin(), calls_.end(), ours); });
+    }
+    std::promise<void> closed;
+    asio::post(context_.io, [this, &closed, &sandbox] {
+        sandbox->close();
+        if (const auto found = sandboxes_.find(sandbox->id());
+            found != sandboxes_.end() && found->second.lock() == sandbox)
+            sandboxes_.erase(found);
+        closed.set_value();
+    });
+    closed.get_future().wait();
+}
+
+void Plugin::open_sandbox(std::string id, std::string qmp_socket,
+                          std::map<std::string, std::string> annotations, Completion done,
+                          const Started& started) {
+    auto body = [this, id = std::move(id), qmp_socket = std::move(qmp_socket),
+                 annotations = std::move(annotations)](Ticket) mutable {
+        return run_open(std::move(id), std::move(qmp_socket), std::move(annotations));
+    };
+    start(nullptr, std::move(body), std::move(done), started);
+}
+
+asio::awaitable<Outcome> Plugin::run_open(std::string id, std::string qmp_socket,
+                                          std::map<std::string, std::string> annotations) {
+    id = require_sandbox_id(id);
+    if (const auto found = sandboxes_.find(id);
+        found != sandboxes_.end() && !found->second.expired())
+        throw Failure(Errc::sandbox_busy, "sandbox " + id + " is open already")
+            .remedy("use the handle you have, or close it first");
+    auto sandbox = std::make_shared<Sandbox>(context_, id);
+    sandboxes_[id] = sandbox;
+    std::exception_ptr error;
+    try {
+        co_await sandbox->open(std::move(qmp_socket), std::move(annotations));
+    } catch (...) {
+        error = std::current_exception();
+    }
+    if (error) {
+        sandbox->close();
+        sandboxes_.erase(id);
+        auto failure = failure_from(error);
+        throw failure.during("open sandbox " + id);
+    }
+    Outcome outcome;
+    outcome.json = {{"sandbox", id}};
+    outcome.sandbox = std::move(sandbox);
+    co_return outcome;
+}
+
+void Plugin::attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest request,
+                    Completion done, const Started& started) {
+    const auto* owner = sandbox.get();
+    auto body = [sandbox = std::move(sandbox),
+                 request = std::move(request)](Ticket ticket) mutable -> asio::awaitable<Outcome> {
+        request.ticket = ticket;
+        std::exception_ptr error;
+        try {
+            auto outcome = co_await sandbox->attach(request);
+            if (!request.dry_run) {
+                boost::json::array attachments;
+                for (const auto& [id, attachment] : outcome.attachments)
+                    attachments.push_back(attachment_json(id, attachment));
+                outcome.json = {{"sandbox", sandbox->id()},
+                                {"attachments", std::move(attachments)}};
+            }
+            co_return outcome;
+        } catch (...) {
+            error = std::current_exception();
+        }
+        auto failure = failure_from(error);
+        throw failure.during("attach " + request.device + " to sandbox " + sandbox->id());
+    };
+    start(owner, std::move(body), std::move(done), started);
+}
+
+void Plugin::detach(std::shared_ptr<Sandbox> sandbox, std::string device, Completion done,
+                    const Started& started) {
+    const auto* owner = sandbox.get();
+    auto body = [sandbox = std::move(sandbox),
+                 device = std::move(device)](Ticket ticket) -> asio::awaitable<Outcome> {
+        std::exception_ptr error;
+        try {
+            auto outcome = co_await sandbox->detach(device, ticket);
+            boost::json::array attachments;
+            for (const auto& [id, attachment] : outcome.attachments)
+                attachments.push_back(attachment_json(id, attachment));
+            outcome.json = {{"sandbox", sandbox->id()}, {"detached", std::move(attachments)}};
+            co_return outcome;
+        } catch (...) {
+            error = std::current_exception();
+        }
+        auto failure = failure_from(error);
+        throw failure.during("detach " + device + " from sandbox " + sandbox->id());
+    };
+    start(owner, std::move(body), std::move(done), started);
+}
+
+void Plugin::release(std::string id, Completion done, const Started& started) {
+    auto body = [this, id = std::move(id)](Ticket ticket) mutable {
+        return run_release(std::move(id), ticket);
+    };
+    start(nullptr, std::move(body), std::move(done), started);
+}
+
+asio::awaitable<Outcome> Plugin::run_release(std::string id, Ticket ticket) {
+    id = require_sandbox_id(id);
+    std::error_code ec;
+    if (!std::filesystem::exists(context_.state.sandbox(id), ec))
+        throw Failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here")
+            .remedy("kata-vfio list shows those that are");
+    std::shared_ptr<Sandbox> sandbox;
+    if (const auto found = sandboxes_.find(id); found != sandboxes_.end())
+        sandbox = found->second.lock();
+    const bool open = sandbox != nullptr;
+    if (!open)
+        sandbox = std::make_shared<Sandbox>(context_, id);
+    std::exception_ptr error;
+    try {
+        auto outcome = co_await sandbox->release(ticket);
+        boost::json::array detached;
+        for (const auto& [name, attachment] : outcome.attachments)
+            detached.push_back(attachment_json(name, attachment));
+        outcome.json = {{"sandbox", id}, {"released", true}, {"detached", std::move(detached)}};
+        co_return outcome;
+    } catch (...) {
+        error = std::current_exception();
+    }
+    if (!open)
+        sandbox->close();
+    throw failure_from(error);
+}
+
+void Plugin::list(std::string id, Completion done, const Started& started) {
+    auto body = [this, id = std::move(id)](Ticket) -> asio::awaitable<Outcome> {
+        co_return run_list(id);
+    };
+    start(nullptr, std::move(body), std::move(done), started);
+}
+
+Outcome Plugin::run_list(const std::string& id) const {
+    Outcome outcome;
+    std::vector<std::string> ids;
+    if (id.empty())
+        ids = context_.state.sandbox_ids();
+    else
+        ids.push_back(require_sandbox_id(id));
+    boost::json::array sandboxes;
+    for (const auto& each : ids) {
+        auto state = load_state(context_.state.sandbox(each));
+        if (!state && id.empty())
+            continue; // being made or removed at this moment
+        if (!state)
+            throw Failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here")
+                .remedy("kata-vfio list shows those that are");
+        sandboxes.push_back(sandbox_json(*state));
+        for (const auto& attachment : state->attachments)
+            outcome.attachments.emplace_back(each, attachment);
+        outcome.sandboxes.push_back(std::move(*state));
+    }
+    outcome.json = {{"sandboxes", std::move(sandboxes)}};
+    return outcome;
+}
+
+} // namespace kata_vfio::plugin

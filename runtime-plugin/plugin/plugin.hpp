@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime-plugin/plugin/context.hpp"
+#include "runtime-plugin/plugin/outcome.hpp"
+#include "runtime-plugin/plugin/sandbox.hpp"
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace kata_vfio::plugin {
+
+/// A plugin instance: its threads, the sandboxes open in it, the calls under way.
+///
+/// Every public function may be called from any thread. Completions run on the plugin's loop
+/// thread, exactly once each, never inside the call that started them.
+class Plugin {
+  public:
+    using Ticket = std::uint64_t;
+    using Completion = std::function<void(Ticket, Outcome&&)>;
+
+    Plugin(vfio::HostRoot root, config::Configuration configuration, HostServices services);
+    /// Cancels what runs, waits for the last completion, closes all connections.
+    ~Plugin();
+    Plugin(const Plugin&) = delete;
+    Plugin& operator=(const Plugin&) = delete;
+
+    /// Told the ticket, in the caller's thread, before the call can finish.
+    using Started = std::function<void(Ticket)>;
+
+    void open_sandbox(std::string id, std::string qmp_socket,
+                      std::map<std::string, std::string> annotations, Completion done,
+                      const Started& started);
+    void attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest request, Completion done,
+                const Started& started);
+    void detach(std::shared_ptr<Sandbox> sandbox, std::string device, Completion done,
+                const Started& started);
+    void release(std::string id, Completion done, const Started& started);
+    void list(std::string id, Completion done, const Started& started);
+
+    void cancel(Ticket ticket);
+
+    /// Cancels the sandbox's calls, waits for their completions, and lets its connection go.
+    void close(const std::shared_ptr<Sandbox>& sandbox);
+
+    const Context& context() const noexcept { return context_; }
+
+  private:
+    struct Call {
+        boost::asio::cancellation_signal signal;
+        const Sandbox* sandbox = nullptr;
+        Completion done;
+    };
+    using Operation = std::function<boost::asio::awaitable<Outcome>(Ticket)>;
+
+    void start(const Sandbox* sandbox, Operation operation, Completion done,
+               const Started& started);
+    void finish(Ticket ticket, Outcome outcome);
+    void cancel_on_loop(Ticket ticket);
+
+    boost::asio::awaitable<Outcome> run_open(std::string id, std::string qmp_socket,
+                                             std::map<std::string, std::string> annotations);
+    boost::asio::awaitable<Outcome> run_release(std::string id, Ticket ticket);
+    Outcome run_list(const std::string& id) const;
+
+    Context context_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+
+    std::mutex mutex_; ///< calls_ and next_; sandboxes_ is the loop's alone
+    std::condition_variable finished_;
+    std::map<Ticket, std::shared_ptr<Call>> calls_;
+    Ticket next_ = 1;
+
+    /// Open in this plugin, by id. Weak: the host's handle owns it.
+    std::map<std::string, std::weak_ptr<Sandbox>> sandboxes_;
+    std::thread loop_; ///< last: it runs on all of the above
+};
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "vfio/deadline.hpp"
+#include "vfio/host_root.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace kata_vfio::plugin {
+
+/// A process's start time in clock ticks after boot: field 22 of /proc/PID/stat. With the pid it
+/// names one process for ever. nullopt: no such process. Source: proc(5).
+std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t pid);
+
+/// Waits until the process is gone (pidfd, so its files are closed by then). True at once when pid
+/// and start name none that lives; false when the deadline passed first. Blocks.
+bool await_process_exit(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start,
+                        vfio::Deadline deadline);
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/sandbox.hpp"
+
+#include "config/annotations.hpp"
+#include "config/validate.hpp"
+#include "qemu/machine.hpp"
+#include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/process.hpp"
+#include "runtime-plugin/plugin/sandbox_locked.hpp"
+
+#include <boost/asio/this_coro.hpp>
+
+namespace kata_vfio::plugin {
+namespace asio = boost::asio;
+
+Sandbox::Sandbox(Context& context, std::string id)
+    : context_(context), id_(std::move(id)), turnstile_(context.io.get_executor()) {}
+
+asio::awaitable<bool> cancelled() {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+asio::awaitable<Sandbox::Locked> Sandbox::lock() {
+    auto turn = co_await turnstile_.enter();
+    auto held = context_.state.lock_sandbox(id_);
+    auto state = load_state(context_.state.sandbox(id_));
+    if (!state)
+        throw Failure(Errc::sandbox_not_found, "sandbox " + id_ + " is not known here")
+            .remedy("open it first: kata-vfio sandbox open " + id_ + " --qmp SOCKET");
+    co_return Locked(std::move(turn), std::move(held), std::move(*state));
+}
+
+asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
+    session_ = co_await qemu::Session::connect(qmp_socket, context_.qmp_timeouts);
+    // Weak: the session is owned by this sandbox and may outlive it by its own pending work.
+    session_->on_lost([weak = weak_from_this()](const Failure& why) {
+        if (const auto self = weak.lock())
+            self->context_.event(EventKind::qemu_gone, self->id_, 0, why.what());
+    });
+}
+
+asio::awaitable<void> Sandbox::open(std::string qmp_socket,
+                                    std::map<std::string, std::string> annotations) {
+    auto turn = co_await turnstile_.enter();
+    const auto directory = context_.state.sandbox(id_);
+    auto remembered = load_state(directory);
+    if (annotations.empty() && remembered)
+        annotations = remembered->annotations;
+
+    effective_ = context_.config.vfio;
+    try {
+        auto configuration = context_.config;
+        config::apply_annotations(configuration, annotations);
+        config::enforce(configuration);
+        effective_ = configuration.vfio;
+    } catch (const Failure& refused) {
+        // What was attached under an earlier configuration must still be detachable under this.
+        if (!remembered)
+            throw;
+        policy_ = refused;
+    }
+
+    if (!remembered && qmp_socket.empty())
+        throw Failure(Errc::sandbox_not_found, "sandbox " + id_ + " is not known here")
+            .remedy("open it with the path of its QMP socket: kata-vfio sandbox open " + id_ +
+                    " --qmp SOCKET");
+    if (remembered && !qmp_socket.empty() && qmp_socket != remembered->qmp_socket &&
+        !remembered->attachments.empty())
+        throw Failure(Errc::invalid_argument,
+                      "sandbox " + id_ + " is remembered with another QMP socket")
+            .blocked_by(std::to_string(remembered->attachments.size()) +
+                        " attachments in the QEMU at " + remembered->qmp_socket)
+            .remedy("release the sandbox first: kata-vfio sandbox release " + id_);
+    if (qmp_socket.empty())
+        qmp_socket = remembered->qmp_socket;
+    if (!qmp_socket.starts_with('/'))
+        throw Failure(Errc::invalid_argument,
+                      "the QMP socket's path is not absolute: " + qmp_socket)
+            .remedy("give the path as QEMU's -qmp unix:PATH has it");
+
+    co_await connect(qmp_socket);
+    const auto machine = co_await qemu::require_pc_machine(*session_);
+
+    const auto held = context_.state.lock_sandbox(id_);
+    SandboxState state = remembered.value_or(SandboxState{});
+    state.id = id_;
+    state.qmp_socket = qmp_socket;
+    state.machine = machine;
+    state.annotations = std::move(annotations);
+    state.qemu_pid = session_->peer_pid();
+    state.qemu_start = start_time(context_.root, state.qemu_pid).value_or(0);
+    save_state(directory, state);
+    co_await recover(state);
+}
+
+asio::awaitable<void> Sandbox::connect_if_alive(const SandboxState& state) {
+    if (connected())
+        co_return;
+    try {
+        co_await connect(state.qmp_socket);
+    } catch (const Failure& failure) {
+        session_.reset();
+        // No socket, or nobody listening on it: QEMU is gone and its devices with it. Anything else
+        // (busy, not answering) says that it may well hold them.
+        if (failure.code() != Errc::monitor_missing && failure.code() != Errc::monitor_refused &&
+            failure.code() != Errc::qemu_gone)
+            throw;
+    }
+}
+
+asio::awaitable<void> Sandbox::await_exit(const SandboxState& state) {
+    if (connected() || state.qemu_pid == 0)
+        co_return;
+    const vfio::Deadline deadline(context_.config.vfio.timeouts.host_write);
+    auto wait = [&] {
+        return await_process_exit(context_.root, state.qemu_pid, state.qemu_start, deadline);
+    };
+    if (!co_await on_host(context_.host_pool, wait))
+        throw Failure(Errc::device_in_use,
+                      "QEMU closed its monitor but still runs, and may hold the devices")
+            .blocked_by("pid " + std::to_string(state.qemu_pid))
+            .remedy("end that process, then release the sandbox again");
+}
+
+void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {
+    context_.event(EventKind::step, id_, ticket, text);
+    context_.log(LogLevel::info, "sandbox " + id_ + ": " + text);
+}
+
+void Sandbox::close() {
+    if (session_)
+        session_->close();
+    session_.reset();
+}
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/unique_fd.hpp"
+#include "qemu/qmp/session.hpp"
+#include "runtime-plugin/plugin/context.hpp"
+#include "runtime-plugin/plugin/device_request.hpp"
+#include "runtime-plugin/plugin/journal.hpp"
+#include "runtime-plugin/plugin/outcome.hpp"
+#include "runtime-plugin/plugin/sandbox_state.hpp"
+#include "runtime-plugin/plugin/target.hpp"
+#include "runtime-plugin/plugin/turnstile.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+/// One sandbox VM: the connection to its QEMU, and the operations on what it has attached.
+///
+/// Everything on Context::io. An operation is a coroutine spawned with throw_if_cancelled(false)
+/// (see run_operation in plugin.cpp): it sees a cancellation as Failure(cancelled), or asks
+/// cancelled(), so that undoing is never itself cut short by Asio.
+///
+/// Each operation takes its turn (Turnstile), then the sandbox's lock between processes, then reads
+/// state.json anew: another process may have changed it meanwhile.
+class Sandbox : public std::enable_shared_from_this<Sandbox> {
+  public:
+    Sandbox(Context& context, std::string id);
+
+    const std::string& id() const noexcept { return id_; }
+
+    /// Policy, connection, live machine, state. Empty `qmp_socket` or `annotations`: as remembered.
+    boost::asio::awaitable<void> open(std::string qmp_socket,
+                                      std::map<std::string, std::string> annotations);
+
+    struct AttachRequest {
+        std::string device;
+        std::string uuid;
+        bool dry_run = false;
+        std::uint64_t ticket = 0;
+    };
+    /// The request is named by the caller before the co_await (it is an aggregate).
+    boost::asio::awaitable<Outcome> attach(const AttachRequest& request);
+
+    boost::asio::awaitable<Outcome> detach(const std::string& device, std::uint64_t ticket);
+
+    /// Gives everything back and removes the state directory.
+    boost::asio::awaitable<Outcome> release(std::uint64_t ticket);
+
+    /// Lets the connection go.
+    void close();
+
+  private:
+    struct Locked; ///< turn, lock between processes, and the state as read under them
+
+    boost::asio::awaitable<Locked> lock();
+    boost::asio::awaitable<void> connect(const std::string& qmp_socket);
+    /// Connects when release finds no connection; nullopt-like: session_ stays null if QEMU is
+    /// gone.
+    boost::asio::awaitable<void> connect_if_alive(const SandboxState& state);
+
+    /// Finishes what a killed process left in the journal.
+    boost::asio::awaitable<void> recover(const SandboxState& state);
+    /// Undoes steps, last first; throws the first failure, and then leaves the rest alone.
+    boost::asio::awaitable<void> undo(std::vector<Step> steps, const SandboxState& state,
+                                      std::uint64_t ticket);
+    boost::asio::awaitable<void> undo_step(Step step, const SandboxState& state,
+                                           std::uint64_t ticket);
+    boost::asio::awaitable<void> take_steps(Journal& journal, std::vector<Target>& targets,
+                                            std::uint64_t ticket);
+    boost::asio::awaitable<void> take_step(Journal& journal, Target& target, std::uint64_t ticket);
+
+    /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.
+    boost::asio::awaitable<Attachment> detach_one(SandboxState& state, std::string qdev_id,
+                                                  std::uint64_t ticket);
+    boost::asio::awaitable<void> unplug(const std::string& qdev_id, const SandboxState& state,
+                                        std::uint64_t ticket);
+    boost::asio::awaitable<void> give_back(const Attachment& attachment, const SandboxState& state);
+
+    /// Waits, when the connection is lost, until the QEMU process is gone and so has let go of its
+    /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed.
+    boost::asio::awaitable<void> await_exit(const SandboxState& state);
+
+    boost::json::object plan(const std::vector<Target>& targets) const;
+    void progress(std::uint64_t ticket, const std::string& text) const;
+    bool connected() const { return session_ && session_->running(); }
+
+    Context& context_;
+    std::string id_;
+    Turnstile turnstile_;
+    std::shared_ptr<qemu::Session> session_;
+    std::optional<Failure> policy_; ///< why nothing may be attached; set at open
+    config::Vfio effective_;        ///< [vfio] after annotations
+};
+
+/// Whether the coroutine that asks has been cancelled.
+boost::asio::awaitable<bool> cancelled();
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/base/text.hpp"
+#include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/sandbox_locked.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace kata_vfio::plugin {
+namespace asio = boost::asio;
+namespace {
+
+/// The attachments a person means by `name`; a group's functions go together.
+std::vector<std::string> named(const SandboxState& state, const std::string& name) {
+    std::vector<std::string> ids, of_type, all;
+    for (const auto& attachment : state.attachments) {
+        all.push_back(attachment.id + " ('" + attachment.device + "')");
+        if (attachment.answers_to(name))
+            ids.push_back(attachment.id);
+        else if (!attachment.mdev_type.empty() && attachment.mdev_type == name)
+            of_type.push_back(attachment.id);
+    }
+    if (!ids.empty()) {
+        // Two vGPUs asked for by the same TYPE@PARENT: the name does not say which.
+        const bool one_request =
+            ids.size() == 1 || std::all_of(ids.begin(), ids.end(), [&](const auto& id) {
+                const auto& attachments = state.attachments;
+                const auto found =
+                    std::find_if(attachments.begin(), attachments.end(),
+                                 [&](const auto& attachment) { return attachment.id == id; });
+                return !found->made_vgpu;
+            });
+        if (one_request)
+            return ids;
+        of_type = std::move(ids);
+    }
+    if (of_type.size() == 1)
+        return of_type;
+    if (of_type.size() > 1)
+        throw Failure(Errc::invalid_argument, quoted(name) + " names " +
+                                                  std::to_string(of_type.size()) +
+                                                  " attachments of sandbox " + state.id)
+            .remedy("name one of them: " + join_words(of_type, " or "));
+    throw Failure(Errc::not_attached, quoted(name) + " is not attached to sandbox " + state.id)
+        .remedy(all.empty() ? "nothing is attached to it" : "attached are " + join_words(all));
+}
+
+} // namespace
+
+asio::awaitable<Outcome> Sandbox::detach(const std::string& device, std::uint64_t ticket) {
+    auto locked = co_await lock();
+    if (!connected())
+        throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
+            .remedy("release the sandbox, or close and open it again if its QEMU still runs");
+    co_await recover(locked.state);
+    const auto ids = named(locked.state, device);
+    Outcome outcome;
+    for (const auto& id : ids) {
+        auto detached = co_await detach_one(locked.state, id, ticket);
+        outcome.attachments.emplace_back(id_, std::move(detached));
+    }
+    co_return outcome;
+}
+
+asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string qdev_id,
+                                                std::uint64_t ticket) {
+    const auto find = [&] {
+        return std::find_if(state.attachments.begin(), state.attachments.end(),
+                            [&](const auto& attachment) { return attachment.id == qdev_id; });
+    };
+    const auto directory = context_.state.sandbox(id_);
+    if (!find()->unplugged) {
+        progress(ticket, "unplug " + qdev_id + " from guest address " + find()->guest_address);
+        co_await unplug(qdev_id, state, ticket);
+        find()->unplugged = true;
+        save_state(directory, state);
+    }
+    const Attachment attachment = *find();
+    if (attachment.owned())
+        progress(ticket, attachment.made_vgpu
+                             ? "remove vGPU " + attachment.uuid
+                             : "restore " + attachment.host_address + " to " +
+                                   attachment.bound->earlier_driver.value_or("no driver"));
+    co_await give_back(attachment, state);
+    state.attachments.erase(find());
+    save_state(directory, state);
+    co_return attachment;
+}
+
+asio::awaitable<Outcome> Sandbox::release(std::uint64_t ticket) {
+    auto locked = co_await lock();
+    co_await connect_if_alive(locked.state);
+    co_await recover(locked.state);
+    Outcome outcome;
+    std::optional<Failure> first;
+    auto attached = locked.state.attachments;
+    std::reverse(attached.begin(), attached.end());
+    for (const auto& attachment : attached) {
+        try {
+            auto detached = co_await detach_one(locked.state, attachment.id, ticket);
+            outcome.attachments.emplace_back(id_, std::move(detached));
+        } catch (const Failure& failure) {
+            context_.log(LogLevel::error, "sandbox " + id_ + ": " + failure.what());
+            if (!first)
+                first = failure;
+            if (failure.code() == Errc::cancelled)
+                break;
+        }
+    }
+    if (first) {
+        first->during("release sandbox " + id_ + ", of which " +
+                      std::to_string(locked.state.attachments.size()) + " of " +
+                      std::to_string(attached.size()) + " devices are left");
+        throw *first;
+    }
+    context_.state.remove_sandbox(id_);
+    close();
+    co_return outcome;
+}
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/sandbox_state.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+
+#include <boost/json.hpp>
+
+namespace kata_vfio::plugin {
+namespace json = boost::json;
+namespace {
+
+constexpr int version = 1;
+
+json::value optional_text(const std::optional<std::string>& text) {
+    return text ? json::value(*text) : json::value(nullptr);
+}
+
+std::string text_at(const json::object& object, std::string_view key) {
+    return std::string(object.at(key).as_string());
+}
+
+std::optional<std::string> optional_text_at(const json::object& object, std::string_view key) {
+    const auto& value = object.at(key);
+    if (value.is_null())
+        return std::nullopt;
+    return std::string(value.as_string());
+}
+
+Attachment attachment_from_json(const json::object& object) {
+    Attachment attachment;
+    attachment.id = text_at(object, "id");
+    const auto kind = text_at(object, "kind");
+    if (kind != "pci" && kind != "mdev")
+        throw std::invalid_argument("kind is '" + kind + "'");
+    attachment.kind = kind == "mdev" ? Kind::mdev : Kind::pci;
+    attachment.device = text_at(object, "device");
+    attachment.host_address = text_at(object, "host_address");
+    attachment.uuid = optional_text_at(object, "uuid").value_or("");
+    attachment.mdev_type = optional_text_at(object, "mdev_type").value_or("");
+    attachment.sysfsdev = text_at(object, "sysfsdev");
+    attachment.guest_address = text_at(object, "guest_address");
+    if (const auto& group = object.at("iommu_group"); !group.is_null())
+        attachment.iommu_group = json::value_to<int>(group);
+    attachment.made_vgpu = object.at("made_vgpu").as_bool();
+    if (const auto& bound = object.at("bound"); !bound.is_null())
+        attachment.bound = bind_record_from_json(bound);
+    attachment.unplugged = object.at("unplugged").as_bool();
+    return attachment;
+}
+
+SandboxState from_json(const json::object& object) {
+    if (const auto found = json::value_to<int>(object.at("version")); found != version)
+        throw std::invalid_argument("version " + std::to_string(found) +
+                                    ", but this kata-vfio writes version " +
+                                    std::to_string(version));
+    SandboxState state;
+    state.id = text_at(object, "sandbox");
+    state.qmp_socket = text_at(object, "qmp_socket");
+    state.machine = text_at(object, "machine");
+    state.qemu_pid = json::value_to<std::int64_t>(object.at("qemu_pid"));
+    state.qemu_start = json::value_to<std::uint64_t>(object.at("qemu_start"));
+    for (const auto& [key, value] : object.at("annotations").as_object())
+        state.annotations.emplace(key, std::string(value.as_string()));
+    for (const auto& entry : object.at("attachments").as_array())
+        state.attachments.push_back(attachment_from_json(entry.as_object()));
+    return state;
+}
+
+} // namespace
+
+bool Attachment::answers_to(std::string_view name) const {
+    if (name == device || name == id || (!uuid.empty() && name == uuid))
+        return true;
+    if (kind == Kind::pci && name == host_address)
+        return true;
+    return iommu_group && name == "/dev/vfio/" + std::to_string(*iommu_group);
+}
+
+json::object to_json(const vfio::BindRecord& record) {
+    return {{"address", record.address.text()},
+            {"earlier_driver", optional_text(record.earlier_driver)},
+            {"earlier_override", optional_text(record.earlier_override)},
+            {"driver", record.driver},
+            {"changed", record.changed}};
+}
+
+vfio::BindRecord bind_record_from_json(const json::value& value) {
+    const auto& object = value.as_object();
+    vfio::BindRecord record;
+    record.address = vfio::PciAddress::require(object.at("address").as_string());
+    record.earlier_driver = optional_text_at(object, "earlier_driver");
+    record.earlier_override = optional_text_at(object, "earlier_override");
+    record.driver = text_at(object, "driver");
+    record.changed = object.at("changed").as_bool();
+    return record;
+}
+
+json::object to_json(const Attachment& attachment) {
+    const auto none_if_empty = [](const std::string& text) {
+        return text.empty() ? json::value(nullptr) : json::value(text);
+    };
+    json::object object{{"id", attachment.id},
+                        {"kind", attachment.kind == Kind::mdev ? "mdev" : "pci"},
+                        {"device", attachment.device},
+                        {"host_address", attachment.host_address},
+                        {"uuid", none_if_empty(attachment.uuid)},
+                        {"mdev_type", none_if_empty(attachment.mdev_type)},
+                        {"sysfsdev", attachment.sysfsdev},
+                        {"guest_address", attachment.guest_address},
+                        {"iommu_group", nullptr},
+                        {"made_vgpu", attachment.made_vgpu},
+                        {"bound", nullptr},
+                        {"unplugged", attachment.unplugged}};
+    if (attachment.iommu_group)
+        object["iommu_group"] = *attachment.iommu_group;
+    if (attachment.bound)
+        object["bound"] = to_json(*attachment.bound);
+    return object;
+}
+
+json::object to_json(const SandboxState& state) {
+    json::object annotations;
+    for (const auto& [key, value] : state.annotations)
+        annotations[key] = value;
+    json::array attachments;
+    for (const auto& attachment : state.attachments)
+        attachments.push_back(to_json(attachment));
+    return {{"version", version},
+            {"sandbox", state.id},
+            {"qmp_socket", state.qmp_socket},
+            {"machine", state.machine},
+            {"qemu_pid", state.qemu_pid},
+            {"qemu_start", state.qemu_start},
+            {"annotations", std::move(annotations)},
+            {"attachments", std::move(attachments)}};
+}
+
+SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {
+    try {
+        return from_json(json::parse(bytes).as_object());
+    } catch (const std::exception& error) {
+        throw Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
+            .said(error.what())
+            .remedy("it was left as it is: look at it, and move it away when the sandbox is gone");
+    }
+}
+
+std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory) {
+    const auto file = sandbox_directory / "state.json";
+    const auto bytes = read_file(file);
+    if (!bytes)
+        return std::nullopt;
+    return parse_state(*bytes, file);
+}
+
+void save_state(const std::filesystem::path& sandbox_directory, const SandboxState& state) {
+    write_atomically(sandbox_directory / "state.json", json::serialize(to_json(state)) + "\n");
+}
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "vfio/driver_binding.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+enum class Kind { pci = 1, mdev = 2 }; ///< the C ABI's KATA_VFIO_KIND_*
+
+/// One device in one sandbox, and all that is needed to give it back.
+struct Attachment {
+    std::string id; ///< qdev id in QEMU
+    Kind kind = Kind::pci;
+    std::string device;       ///< as the request named it; a group's functions share it
+    std::string host_address; ///< BDF of the function, name of the vGPU's parent
+    std::string uuid;         ///< mdev only
+    std::string mdev_type;    ///< mdev only
+    std::string sysfsdev;
+    std::string guest_address;
+    std::optional<int> iommu_group;
+    /// The vGPU was made for this attachment and goes with it.
+    bool made_vgpu = false;
+    /// The function was bound to vfio-pci for this attachment: how it was before.
+    std::optional<vfio::BindRecord> bound;
+    /// QEMU has let go, but the host side is not given back yet (see release).
+    bool unplugged = false;
+
+    bool owned() const { return made_vgpu || bound.has_value(); }
+
+    /// Whether a person's name for the device means this one: request, BDF, UUID, qdev id, node.
+    bool answers_to(std::string_view name) const;
+};
+
+/// What is remembered of a sandbox between processes. state.json, version 1.
+struct SandboxState {
+    std::string id;
+    std::string qmp_socket;
+    std::string machine; ///< as QEMU named it, without "-machine"
+    /// The process behind the socket when it was opened, and its start time in clock ticks after
+    /// boot (field 22 of /proc/PID/stat), so that a reused pid is not taken for it. 0: not known.
+    std::int64_t qemu_pid = 0;
+    std::uint64_t qemu_start = 0;
+    std::map<std::string, std::string> annotations;
+    std::vector<Attachment> attachments;
+};
+
+boost::json::object to_json(const vfio::BindRecord&);
+vfio::BindRecord bind_record_from_json(const boost::json::value&);
+
+boost::json::object to_json(const Attachment&);
+boost::json::object to_json(const SandboxState&);
+
+/// Throws Failure(state_corrupt) that names `file` and what is wrong with it.
+SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file);
+
+/// nullopt: the sandbox has no state file.
+std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory);
+void save_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/state_dir.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace kata_vfio::plugin {
+namespace fs = std::filesystem;
+namespace {
+
+UniqueFd open_lock(const fs::path& path) {
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!fd)
+        throw host_failure(errno, "can't open the lock " + path.string());
+    return fd;
+}
+
+bool flock_fd(int fd, int how) {
+    int result = 0;
+    do
+        result = ::flock(fd, how);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+/// Whether the locked file is still the one the path names: its directory may have been removed,
+/// and made again, between our open and our lock.
+bool still_there(int fd, const fs::path& path) {
+    struct stat ours {
+    }, named{};
+    return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
+           ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+void note_holder(int fd) {
+    const auto text = std::to_string(::getpid()) + "\n";
+    // The pid only serves the text of somebody's refusal: failing to write it is no failure.
+    if (::ftruncate(fd, 0) != 0 ||
+        ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+        return;
+}
+
+} // namespace
+
+std::vector<std::string> StateDir::sandbox_ids() const {
+    std::vector<std::string> ids;
+    std::error_code ec;
+    for (fs::directory_iterator it(path_ / "sandboxes", ec), end; !ec && it != end;
+         it.increment(ec))
+        if (it->is_directory(ec))
+            ids.push_back(it->path().filename().string());
+    if (ec && ec != std::errc::no_such_file_or_directory)
+        throw host_failure(ec.value(), "can't list " + (path_ / "sandboxes").string());
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
+void StateDir::ensure(const fs::path& directory) const {
+    if (::mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST)
+        return;
+    if (errno == ENOENT && directory.has_parent_path() && directory != directory.parent_path()) {
+        ensure(directory.parent_path());
+        if (::mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST)
+            return;
+    }
+    throw host_failure(errno, "can't make the directory " + directory.string());
+}
+
+UniqueFd StateDir::lock() const {
+    ensure(path_);
+    auto fd = open_lock(path_ / "lock");
+    if (!flock_fd(fd.get(), LOCK_EX))
+        throw host_failure(errno, "can't take the lock " + (path_ / "lock").string());
+    return fd;
+}
+
+UniqueFd StateDir::lock_sandbox(const std::string& id) const {
+    const auto path = sandbox(id) / "lock";
+    for (;;) {
+        ensure(sandbox(id));
+        UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!fd && errno == ENOENT)
+            continue; // removed under us by a release: make it again
+        if (!fd)
+            throw host_failure(errno, "can't open the lock " + path.string());
+        if (!flock_fd(fd.get(), LOCK_EX | LOCK_NB)) {
+            if (errno != EWOULDBLOCK)
+                throw host_failure(errno, "can't take the lock " + path.string());
+            const auto holder = read_file(path, 64).value_or("");
+            throw Failure(Errc::sandbox_busy, "another process is changing sandbox " + id)
+                .blocked_by(trim(holder).empty() ? "a process that did not say who it is"
+                                                 : "pid " + std::string(trim(holder)))
+                .remedy("try again when it is done");
+        }
+        if (still_there(fd.get(), path)) {
+            note_holder(fd.get());
+            return fd;
+        }
+    }
+}
+
+void StateDir::remove_sandbox(const std::string& id) const {
+    std::error_code ec;
+    fs::remove_all(sandbox(id), ec);
+    if (ec)
+        throw host_failure(ec.value(), "can't remove " + sandbox(id).string());
+    sync_directory(path_ / "sandboxes");
+}
+
+} // namespace kata_vfio::plugin

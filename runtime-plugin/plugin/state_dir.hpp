@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/unique_fd.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+/// The directory that every process of ours on a host shares (/run/kata-vfio by default):
+///
+///     lock                     short critical sections between processes (claims)
+///     claims/NAME              who owns a function, group or mdev: claims.hpp
+///     bound/BDF.json           functions bound by `kata-vfio bind`, for `restore`
+///     sandboxes/ID/state.json  what is attached: sandbox_state.hpp
+///     sandboxes/ID/journal     steps of an attach under way: journal.hpp
+///     sandboxes/ID/lock        held while one process changes the sandbox
+///
+/// Root-only (0700). Made when first needed, not before: a refused request leaves nothing.
+class StateDir {
+  public:
+    explicit StateDir(std::filesystem::path path) : path_(std::move(path)) {}
+
+    const std::filesystem::path& path() const noexcept { return path_; }
+    std::filesystem::path sandbox(const std::string& id) const { return path_ / "sandboxes" / id; }
+    std::filesystem::path claims() const { return path_ / "claims"; }
+    std::filesystem::path bound() const { return path_ / "bound"; }
+
+    /// Ids of the sandboxes that have a state directory, sorted.
+    std::vector<std::string> sandbox_ids() const;
+
+    /// Makes `directory` and what is missing above it, 0700. Throws Failure(host_io,
+    /// permission_denied).
+    void ensure(const std::filesystem::path& directory) const;
+
+    /// Takes the host-wide lock, waiting for it: sections under it only read and write small files.
+    UniqueFd lock() const;
+
+    /// Takes the sandbox's lock, made with its directory if need be. Throws Failure(sandbox_busy)
+    /// with the holder's pid at once when another process has it. The lock goes with the fd.
+    UniqueFd lock_sandbox(const std::string& id) const;
+
+    /// Removes the sandbox's directory. Call it with the sandbox's lock held.
+    void remove_sandbox(const std::string& id) const;
+
+  private:
+    std::filesystem::path path_;
+};
+
+} // namespace kata_vfio::plugin

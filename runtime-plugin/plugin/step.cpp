@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/step.hpp"
+
+#include "runtime-plugin/plugin/sandbox_state.hpp"
+
+#include <boost/json.hpp>
+
+#include <stdexcept>
+
+namespace kata_vfio::plugin {
+namespace json = boost::json;
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+    using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+} // namespace
+
+std::string text(const Step& step) {
+    return std::visit(Overloaded{
+                          [](const ClaimStep& s) { return "claim " + s.claim; },
+                          [](const CreateVgpuStep& s) {
+                              return "create vGPU " + s.uuid + " of type " + s.type + " on " +
+                                     s.parent;
+                          },
+                          [](const BindStep& s) {
+                              return "bind " + s.record.address.text() + " to vfio-pci (now " +
+                                     s.record.earlier_driver.value_or("without a driver") + ")";
+                          },
+                          [](const PlugStep& s) { return "plug " + s.id + " into pci.0"; },
+                      },
+                      step);
+}
+
+json::object to_json(const Step& step) {
+    return std::visit(Overloaded{
+                          [](const ClaimStep& s) {
+                              return json::object{{"step", "claim"}, {"claim", s.claim}};
+                          },
+                          [](const CreateVgpuStep& s) {
+                              return json::object{{"step", "create_vgpu"},
+                                                  {"uuid", s.uuid},
+                                                  {"parent", s.parent},
+                                                  {"type", s.type}};
+                          },
+                          [](const BindStep& s) {
+                              return json::object{{"step", "bind"}, {"record", to_json(s.record)}};
+                          },
+                          [](const PlugStep& s) {
+                              return json::object{{"step", "plug"}, {"id", s.id}};
+                          },
+                      },
+                      step);
+}
+
+Step step_from_json(const json::object& object) {
+    const auto text_at = [&](std::string_view key) {
+        return std::string(object.at(key).as_string());
+    };
+    const auto kind = text_at("step");
+    if (kind == "claim")
+        return ClaimStep{text_at("claim")};
+    if (kind == "create_vgpu")
+        return CreateVgpuStep{text_at("uuid"), text_at("parent"), text_at("type")};
+    if (kind == "bind")
+        return BindStep{bind_record_from_json(object.at("record"))};
+    if (kind == "plug")
+        return PlugStep{text_at("id")};
+    throw std::invalid_argument("unknown step '" + kind + "'");
+}
+
+} // namespace kata_vfio::plugin

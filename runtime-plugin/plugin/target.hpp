@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/schema.hpp"
+#include "runtime-plugin/plugin/claims.hpp"
+#include "runtime-plugin/plugin/device_request.hpp"
+#include "runtime-plugin/plugin/sandbox_state.hpp"
+#include "vfio/host_root.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+/// One device that an attach will plug, as the host has it before anything is changed.
+struct Target {
+    Attachment attachment; ///< all but guest_address; iommu_group none for a vGPU to be made
+    /// The function is on a host driver (or on none): it has to be bound to vfio-pci first.
+    bool needs_bind = false;
+    /// The claims to take before anything else. A vGPU to be made gets its group's afterwards.
+    std::vector<std::string> claims;
+};
+
+/// Finds out what a request means on this host, and refuses what can be refused without touching
+/// anything: unknown devices, policy (allow-lists), viability, a holder, another sandbox's claim,
+/// capacity. `device` is the request's text, kept in the attachment. Blocks a few ms (sysfs).
+///
+/// Throws Failure: what parse_device's forms resolve to in vfio/ and mdev/, not_allowed,
+/// group_not_viable, device_in_use, already_attached, no_instances, uuid_exists, driver_missing.
+std::vector<Target> resolve(const vfio::HostRoot& root, const config::Vfio& policy,
+                            const Claims& claims, const SandboxState& sandbox,
+                            const DeviceRequest& request, const std::string& device);
+
+/// QEMU's device id for a function or a vGPU: "vfio-0000.00.02.0", "vfio-UUID". The same device
+/// always has the same one, so a log, QEMU's error and the guest's bus can be read together, and a
+/// second plug of it meets "Duplicate device ID".
+std::string qdev_id(const std::string& bdf_or_uuid);
+
+} // namespace kata_vfio::plugin
