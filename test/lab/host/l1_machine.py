@@ -5,9 +5,8 @@ import shlex
 
 # nokaslr and the rest of the second line only save boot time under TCG.
 KERNEL_ARGS = (
-    "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt "
-    "nokaslr mitigations=off cryptomgr.notests audit=0 "
-    "lab.l1"
+    "console=ttyS0 loglevel=5 panic=-1 intel_iommu=on iommu=pt "
+    "nokaslr mitigations=off cryptomgr.notests audit=0 pci=noearly"
 )
 
 
@@ -30,7 +29,7 @@ def command_line(env, run_dir, initrd, out_dir, fds, memory, extra):
     args += ["-device", "pcie-root-port,id=rp2,addr=05.0,chassis=2"]
     args += ["-device", "pcie-pci-bridge,id=br,addr=08.0"]
     args += ["-device", "e1000,bus=br,addr=1,romfile=", "-device", "e1000,bus=br,addr=2,romfile="]
-    args += ["-device", "virtio-serial-pci,addr=10.0"]
+    args += ["-device", "virtio-serial-pci,addr=10.0,max_ports=4"]
     for name, descriptor in fds.items():
         args += ["-chardev", f"socket,id={name},fd={descriptor}"]
         args += ["-device", f"virtserialport,chardev={name},name=lab.{name}"]
