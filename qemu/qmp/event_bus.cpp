@@ -53,14 +53,18 @@ std::uint64_t EventWaiter::overflowed() const noexcept {
 asio::awaitable<std::optional<Event>>
 EventWaiter::wait_until(std::chrono::steady_clock::time_point deadline, OnCancel mode) {
     const auto state = state_;
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto cancelled = [&cancellation, mode] {
+        return mode == OnCancel::abandon &&
+               cancellation.cancelled() != asio::cancellation_type::none;
+    };
     const bool throwing = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
-    bool expired = false, cancelled = false;
-    while (state->queue.empty() && !state->lost && !expired && !cancelled) {
+    bool expired = false;
+    while (state->queue.empty() && !state->lost && !expired && !cancelled()) {
         state->wake.expires_at(deadline);
         const auto [error] = co_await state->wake.async_wait(asio::as_tuple(asio::use_awaitable));
         expired = !error;
-        cancelled = error && state->queue.empty() && !state->lost && mode == OnCancel::abandon;
     }
     co_await asio::this_coro::throw_if_cancelled(throwing);
 
@@ -71,7 +75,7 @@ EventWaiter::wait_until(std::chrono::steady_clock::time_point deadline, OnCancel
     }
     if (state->lost)
         throw *state->lost;
-    if (cancelled)
+    if (cancelled())
         throw Failure(Errc::cancelled, "waiting for QEMU's event was cancelled");
     co_return std::nullopt;
 }

@@ -264,6 +264,13 @@ asio::awaitable<json::value> Session::Impl::execute(Command command, OnCancel mo
     if (fsm_.state() == SessionState::lost)
         throw lost_failure(command.name);
 
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const auto cancelled = [&state, mode] {
+        return mode == OnCancel::abandon && state.cancelled() != asio::cancellation_type::none;
+    };
+    if (cancelled()) // before this call: then it must not be sent at all
+        throw Failure(Errc::cancelled, command.name + " was cancelled");
+
     const auto id = multiplexer_.submit(command);
     const auto pending = std::make_shared<Pending>(socket_.get_executor());
     pending->timer.expires_after(timeouts_.of(command.cls));
@@ -272,12 +279,10 @@ asio::awaitable<json::value> Session::Impl::execute(Command command, OnCancel mo
 
     const bool throwing = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
-    bool expired = false, cancelled = false;
-    while (!pending->result && !expired && !cancelled && fsm_.state() != SessionState::lost) {
+    bool expired = false;
+    while (!pending->result && !expired && !cancelled() && fsm_.state() != SessionState::lost) {
         const auto [error] = co_await pending->timer.async_wait(use_tuple);
         expired = !error;
-        // Woken with nothing to show for it: the waiting coroutine is being cancelled.
-        cancelled = error && mode == OnCancel::abandon;
     }
     co_await asio::this_coro::throw_if_cancelled(throwing);
 
