@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the scenarios: shows each command with its real answer, counts what was checked.
+# Sourced by bash scripts that run in the lab (or on a host with a GPU).
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+# KATA_VFIO_BIN: the folder with the kata-vfio under test.
+KATA_VFIO_BIN=${KATA_VFIO_BIN:-$top/build/release/bin}
+PATH=$KATA_VFIO_BIN:$top/test/lab:$PATH
+export KATA_CONF_FILE=${KATA_CONF_FILE:-}
+
+checked=0
+wrong=0
+declare -a faults=()
+scenario_began=$SECONDS
+
+title() { printf '\n\033[1m%s\033[0m\n' "$1" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
+
+# show CMD...: prints the command as a person would type it, runs it, shows and keeps its answer
+# in $answer; a failing command ends the scenario.
+answer=
+show() {
+    printf '$ %s\n' "$*"
+    if ! answer=$("$@" 2>&1); then
+        printf '%s\n' "$answer" | sed 's/^/    /'
+        echo "scenario: this command failed, see above" >&2
+        exit 1
+    fi
+    [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+}
+# The same for a shell line, with pipes.
+show_line() {
+    printf '$ %s\n' "$1"
+    if ! answer=$(bash -o pipefail -c "$1" 2>&1); then
+        printf '%s\n' "$answer" | sed 's/^/    /'
+        echo "scenario: this command failed, see above" >&2
+        exit 1
+    fi
+    [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+}
+
+pass() {
+    checked=$((checked + 1))
+    printf '  ok: %s\n' "$1"
+}
+fail() {
+    checked=$((checked + 1))
+    wrong=$((wrong + 1))
+    faults+=("$1")
+    printf '  WRONG: %s\n' "$1" >&2
+}
+# same WHAT WANTED FOUND
+same() {
+    if [ "$2" = "$3" ]; then pass "$1 is '$3'"; else fail "$1 is '$3', it should be '$2'"; fi
+}
+# has WHAT PART TEXT
+has() {
+    if [[ $3 == *"$2"* ]]; then pass "$1 has '$2'"; else fail "$1 lacks '$2': $3"; fi
+}
+lacks() {
+    if [[ $3 != *"$2"* ]]; then pass "$1 has no '$2'"; else fail "$1 has '$2': $3"; fi
+}
+
+# refused STATUS PART... -- CMD...: the command must exit with STATUS and its message have each PART.
+refused() {
+    local wanted=$1 parts=() status=0 part
+    shift
+    while [ "$1" != -- ]; do
+        parts+=("$1")
+        shift
+    done
+    shift
+    printf '$ %s\n' "$*"
+    answer=$("$@" 2>&1) || status=$?
+    printf '%s\n' "$answer" | sed 's/^/    /'
+    same "exit status" "$wanted" "$status"
+    for part in "${parts[@]}"; do has "the message" "$part" "$answer"; done
+}
+
+# field NAME: a top-level or first-attachment field of the JSON in $answer.
+json() {
+    python3 -c 'import json,sys
+value = json.load(sys.stdin)
+for key in sys.argv[1].split("."):
+    value = value[int(key)] if isinstance(value, list) else value[key]
+print("" if value is None else value)' "$1" <<<"$answer"
+}
+
+driver_of() { basename "$(readlink -e "/sys/bus/pci/devices/$1/driver" || echo none)"; }
+override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
+
+# What a scenario must leave as it found it.
+host_picture() {
+    echo "mdevs: $(ls /sys/bus/mdev/devices 2>/dev/null | tr '\n' ' ')"
+    echo "nodes: $(ls /dev/vfio 2>/dev/null | tr '\n' ' ')"
+    for f in /sys/bus/pci/devices/*; do
+        echo "${f##*/} $(driver_of "${f##*/}") $(override_of "${f##*/}")"
+    done
+    for t in /sys/class/mdev_bus/*/mdev_supported_types/*; do
+        [ ! -e "$t" ] || echo "$t $(cat "$t/available_instances")"
+    done
+    echo "state: $(find /run/kata-vfio -mindepth 1 -type f ! -name lock 2>/dev/null | sort | tr '\n' ' ')"
+}
+
+finish() {
+    printf '\n%d checked, %d wrong, in %d s\n' "$checked" "$wrong" $((SECONDS - scenario_began))
+    for fault in "${faults[@]}"; do printf 'WRONG: %s\n' "$fault" >&2; done
+    [ "$checked" -gt 0 ] && [ "$wrong" -eq 0 ]
+}
+
+# A configuration as Kata installs it: the key still commented out.
+stock_configuration() {
+    cat <<'TOML'
+# Kata Containers configuration for QEMU.
+
+[hypervisor.qemu]
+path = "/usr/bin/qemu-system-x86_64"
+kernel = "/usr/share/kata-containers/vmlinuz.container"
+initrd = "/usr/share/kata-containers/kata-containers-initrd.img"
+machine_type = "pc"
+enable_annotations = []
+
+# VFIO devices are hot-plugged on a bridge unless this is on; devices with large BARs need it.
+# Default false
+# hotplug_vfio_on_root_bus = true
+
+[runtime]
+vfio_mode = "guest-kernel"
+TOML
+}
