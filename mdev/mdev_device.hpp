@@ -23,7 +23,7 @@ struct MdevDevice {
 
     Uuid uuid;
     std::string parent;
-    std::string type; ///< id; "" while pending_removal
+    std::string type; ///< id; "" while pending_removal, or not complete yet
     std::optional<int> iommu_group;
     /// For QEMU's sysfsdev, as the host names it: /sys/bus/mdev/devices/UUID
     std::filesystem::path sysfs;

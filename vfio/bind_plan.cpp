@@ -82,8 +82,9 @@ std::optional<std::vector<BindStep>> plan_restore(const BindState& now, const Bi
                           const std::optional<std::string>& earlier) {
         return value == record.driver || value == earlier;
     };
-    // The steps of ours leave the driver at none, ours or the earlier one, and the override at ours,
-    // the earlier driver's name or the earlier override. Anything else is somebody else's doing.
+    // The steps of ours leave the driver at none, ours or the earlier one, and the override at
+    // ours, the earlier driver's name or the earlier override. Anything else is somebody else's
+    // doing.
     if (now.driver && !ours(now.driver, record.earlier_driver))
         return std::nullopt;
     if (!ours(now.driver_override, record.earlier_override) &&

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mdev/mdev_device.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/text.hpp"
+#include "vfio/iommu_group.hpp"
+#include "vfio/sysfs_read.hpp"
+#include "vfio/vfio_node.hpp"
+
+#include <algorithm>
+#include <ostream>
+
+namespace kata_vfio::mdev {
+namespace fs = std::filesystem;
+namespace {
+
+std::optional<fs::path> node_of(const vfio::HostRoot& root, const fs::path& dir,
+                                std::optional<int> group) {
+    if (group && fs::exists(vfio::group_node(root, *group)))
+        return root.told(vfio::group_node(root, *group));
+    // A kernel without CONFIG_VFIO_GROUP has the device's own node only.
+    for (const auto& cdev : vfio::names_in(dir / "vfio-dev"))
+        if (const auto node = root.dev("vfio/devices") / cdev; fs::exists(node))
+            return root.told(node);
+    return std::nullopt;
+}
+
+MdevDevice load(const vfio::HostRoot& root, const Uuid& uuid, const std::string& parent,
+                const fs::path& dir) {
+    MdevDevice device{.uuid = uuid,
+                      .parent = parent,
+                      .type = vfio::link_name(dir / "mdev_type").value_or(""),
+                      .iommu_group = vfio::group_link(dir),
+                      .sysfs = root.told(root.sys("bus/mdev/devices") / uuid.text()),
+                      .node = std::nullopt,
+                      .state = MdevDevice::State::present};
+    device.node = node_of(root, dir, device.iommu_group);
+    // Of all names the kernel takes the one on the bus away first and the directory last. (While a
+    // device is being made it has both, and only mdev_type is missing yet.)
+    if (!fs::exists(fs::symlink_status(root.sys("bus/mdev/devices") / uuid.text())))
+        device.state = MdevDevice::State::pending_removal;
+    return device;
+}
+
+std::optional<Uuid> as_uuid(const std::string& name) {
+    if (!Uuid::looks_like(name))
+        return std::nullopt;
+    try {
+        return Uuid::require(name);
+    } catch (const Failure&) {
+        return std::nullopt; // the nil UUID, made by hand: not one we could address
+    }
+}
+
+} // namespace
+
+std::ostream& operator<<(std::ostream& out, MdevDevice::State state) {
+    return out << (state == MdevDevice::State::present ? "present" : "pending_removal");
+}
+
+std::vector<MdevDevice> list_devices(const vfio::HostRoot& root) {
+    // By parents, not by the bus: only there are those pending removal to be seen.
+    std::vector<MdevDevice> devices;
+    for (const auto& parent : vfio::names_in(root.sys("class/mdev_bus"))) {
+        const auto dir = root.sys("class/mdev_bus") / parent;
+        for (const auto& name : vfio::names_in(dir))
+            if (const auto uuid = as_uuid(name))
+                devices.push_back(load(root, *uuid, parent, dir / name));
+    }
+    std::sort(devices.begin(), devices.end(),
+              [](const auto& a, const auto& b) { return a.uuid.text() < b.uuid.text(); });
+    return devices;
+}
+
+std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid) {
+    for (const auto& parent : vfio::names_in(root.sys("class/mdev_bus"))) {
+        const auto dir = root.sys("class/mdev_bus") / parent / uuid.text();
+        if (fs::exists(dir))
+            return load(root, uuid, parent, dir);
+    }
+    return std::nullopt;
+}
+
+MdevDevice require_device(const vfio::HostRoot& root, const Uuid& uuid) {
+    if (auto device = find_device(root, uuid))
+        return *std::move(device);
+    std::vector<std::string> there;
+    for (const auto& device : list_devices(root))
+        there.push_back(device.uuid.text());
+    const auto near = nearest(uuid.text(), there);
+    throw Failure(Errc::device_not_found, "no mediated device " + uuid.text() + " on this host")
+        .remedy(near.empty() ? std::string("kata-vfio vgpus lists them; kata-vfio create makes one")
+                             : "did you mean " + near + "?");
+}
+
+fs::path parent_side(const vfio::HostRoot& root, const MdevDevice& device) {
+    return root.sys("class/mdev_bus") / device.parent / device.uuid.text();
+}
+
+} // namespace kata_vfio::mdev
