@@ -38,7 +38,8 @@ class RootBus {
     /// throws Failure(qmp_protocol) only when there is no bus 0 in it at all.
     static RootBus parse(const boost::json::value& query_pci);
 
-    const std::vector<RootBusDevice>& devices() const noexcept { return devices_; }
+    const std::vector<RootBusDevice>& devices() const& noexcept { return devices_; }
+    const std::vector<RootBusDevice>& devices() const&& = delete; // would dangle
     /// nullptr when there is none.
     const RootBusDevice* find(std::string_view qdev_id) const noexcept;
     /// Who has function 0 (or any) of the slot; nullptr when it is free.

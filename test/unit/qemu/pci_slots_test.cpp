@@ -80,7 +80,8 @@ TEST(RootBus, IsTolerantButNeedsABus) {
     const auto bus = parse(R"({"slot":"five","qdev_id":7,"id":[],"class_info":null}, 5, "x")");
     ASSERT_EQ(bus.devices().size(), 1u);
     EXPECT_EQ(bus.devices()[0].label(), "00.0 (0000:0000)");
-    EXPECT_TRUE(RootBus::parse(boost::json::parse(R"([{"bus":0}])")).devices().empty());
+    const auto empty = RootBus::parse(boost::json::parse(R"([{"bus":0}])"));
+    EXPECT_TRUE(empty.devices().empty());
     for (const char* text : {"[]", "{}", "null", R"([{"bus":1}])", R"([{"devices":[]}])"})
         EXPECT_THROW((void)RootBus::parse(boost::json::parse(text)), Failure) << text;
 }

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qemu/machine.hpp"
+#include "qemu/qmp/error.hpp"
+#include "qemu/qmp/session.hpp"
+#include "qemu_process.hpp"
+#include "test/fixtures/fake_qmp/run.hpp"
+
+#include <boost/json/object.hpp>
+#include <gtest/gtest.h>
+
+using namespace kata_vfio;
+using namespace kata_vfio::qemu;
+using namespace std::chrono_literals;
+using behaviour::QemuProcess;
+using fake::failure_of;
+using fake::run;
+namespace asio = boost::asio;
+
+namespace {
+
+Timeouts patient() {
+    Timeouts timeouts;
+    timeouts.greeting = timeouts.query = timeouts.device_add = timeouts.device_del = 60s;
+    return timeouts;
+}
+
+asio::awaitable<std::string> machine_of(std::string path) {
+    const auto session = co_await Session::connect(std::move(path), patient());
+    co_return co_await require_pc_machine(*session);
+}
+
+} // namespace
+
+TEST(RealSession, GreetingMachineAndState) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(qemu.monitor(), patient());
+        EXPECT_GE(session->greeting().major, 7);
+        const auto machine = co_await require_pc_machine(*session);
+        EXPECT_TRUE(machine.starts_with("pc-i440fx-")) << machine;
+        EXPECT_FALSE(machine.ends_with("-machine")) << machine;
+        const auto state = co_await run_state(*session);
+        EXPECT_EQ(state.status, "running");
+        EXPECT_TRUE(state.running);
+        EXPECT_EQ(session->counters().unknown, 0u);
+    });
+}
+
+TEST(RealSession, LiveQ35IsRefused) {
+    QemuProcess qemu("q35");
+    const auto failure = failure_of([&] { return machine_of(qemu.monitor()); });
+    EXPECT_EQ(failure.code(), Errc::live_machine_refused);
+    EXPECT_TRUE(failure.problem().starts_with("the running QEMU's machine is 'pc-q35-"))
+        << failure.what();
+    EXPECT_EQ(failure.advice(), "start the sandbox with machine_type = \"pc\"");
+}
+
+TEST(RealSession, SecondClientIsToldTheMonitorIsBusyAndServedLater) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        auto first = co_await Session::connect(qemu.monitor(), patient());
+        auto impatient = patient();
+        impatient.greeting = 150ms;
+        std::optional<Failure> refused;
+        try {
+            (void)co_await Session::connect(qemu.monitor(), impatient);
+        } catch (const Failure& failure) {
+            refused = failure;
+        }
+        EXPECT_TRUE(refused);
+        if (refused) {
+            EXPECT_EQ(refused->code(), Errc::monitor_busy);
+            EXPECT_NE(std::string(refused->what()).find("but no greeting within 150 ms"),
+                      std::string::npos)
+                << refused->what();
+        }
+        // The first is not disturbed; when it leaves, the next gets the monitor.
+        (void)co_await run_state(*first);
+        first.reset();
+        const auto next = co_await Session::connect(qemu.monitor(), patient());
+        (void)co_await run_state(*next);
+    });
+}
+
+TEST(RealSession, TwoMonitorsBothGetEveryEvent) {
+    QemuProcess qemu("pc", {}, 2);
+    run([&]() -> asio::awaitable<void> {
+        const auto one = co_await Session::connect(qemu.monitor(0), patient());
+        const auto two = co_await Session::connect(qemu.monitor(1), patient());
+        auto waiter = two->arm([](const Event& event) { return event.name == "STOP"; });
+        auto stop = Command("stop");
+        co_await one->execute(std::move(stop));
+        const auto deadline = std::chrono::steady_clock::now() + 60s;
+        const auto event = co_await waiter.wait_until(deadline);
+        EXPECT_TRUE(event && event->seconds > 0);
+        const auto state = co_await run_state(*two);
+        EXPECT_EQ(state.status, "paused");
+    });
+}
+
+TEST(RealSession, SchemaOfTwoHundredKilobytesArrivesWhole) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(qemu.monitor(), patient());
+        auto command = Command("query-qmp-schema");
+        const auto schema = co_await session->execute(std::move(command));
+        EXPECT_TRUE(schema.is_array() && schema.get_array().size() > 500);
+    });
+}
+
+TEST(RealSession, FrozenQemuTimesOutAndNothingIsPoisoned) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        auto timeouts = patient();
+        timeouts.query = 100ms;
+        const auto session = co_await Session::connect(qemu.monitor(), timeouts);
+        auto ready = Command("query-version", {}, CommandClass::device_add);
+        co_await session->execute(std::move(ready));
+        qemu.freeze();
+        std::optional<Failure> failed;
+        try {
+            (void)co_await run_state(*session);
+        } catch (const Failure& failure) {
+            failed = failure;
+        }
+        EXPECT_TRUE(failed && failed->code() == Errc::qmp_timeout);
+        qemu.thaw();
+        auto next = Command("query-version", {}, CommandClass::device_add);
+        const auto version = co_await session->execute(std::move(next));
+        EXPECT_TRUE(version.as_object().contains("qemu"));
+        EXPECT_EQ(session->counters().late, 1u);
+    });
+}
+
+TEST(RealSession, KilledQemuIsGoneAndThenRefused) {
+    QemuProcess qemu;
+    const auto gone = failure_of([&]() -> asio::awaitable<void> {
+        const WireTap tap = [&](WireDirection direction, std::string_view bytes) {
+            if (direction == WireDirection::sent && bytes.find("query-pci") != bytes.npos)
+                qemu.kill();
+        };
+        const auto session = co_await Session::connect(qemu.monitor(), patient(), tap);
+        (void)co_await run_state(*session);
+        auto command = query_pci();
+        co_await session->execute(std::move(command));
+    });
+    EXPECT_EQ(gone.code(), Errc::qemu_gone) << gone.what();
+    const auto refused = failure_of([&] { return machine_of(qemu.monitor()); });
+    EXPECT_EQ(refused.code(), Errc::monitor_refused) << refused.what();
+}
+
+TEST(RealSession, QuitSaysShutdownBeforeItEnds) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(qemu.monitor(), patient());
+        auto waiter = session->arm([](const Event&) { return true; });
+        auto command = Command("quit");
+        try {
+            co_await session->execute(std::move(command));
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.code(), Errc::qemu_gone) << failure.what();
+        }
+        const auto deadline = std::chrono::steady_clock::now() + 60s;
+        const auto event = co_await waiter.wait_until(deadline);
+        EXPECT_TRUE(event && event->name == "SHUTDOWN");
+        try {
+            (void)co_await waiter.wait_until(deadline);
+            ADD_FAILURE();
+        } catch (const Failure& failure) {
+            EXPECT_NE(std::string(failure.what()).find("its last event was SHUTDOWN"),
+                      std::string::npos)
+                << failure.what();
+        }
+    });
+}
+
+TEST(RealSession, HumanMonitorIsNotQmp) {
+    QemuProcess qemu("pc", {"-chardev", "socket,id=hmp,path={dir}/hmp.sock,server=on,wait=off",
+                            "-mon", "chardev=hmp,mode=readline"});
+    (void)run([&] { return machine_of(qemu.monitor()); }); // by then hmp.sock is there
+    const auto failure = failure_of([&]() -> asio::awaitable<void> {
+        (void)co_await Session::connect(qemu.directory() + "/hmp.sock", patient());
+    });
+    EXPECT_EQ(failure.code(), Errc::not_qmp);
+    EXPECT_NE(failure.problem().find("instead of a greeting it sent 'QEMU "), std::string::npos)
+        << failure.what();
+}
+
+TEST(RealSession, ErrorClassesAreKept) {
+    QemuProcess qemu;
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(qemu.monitor(), patient());
+        auto unknown = Command("no-such-command");
+        try {
+            co_await session->execute(std::move(unknown));
+            ADD_FAILURE();
+        } catch (const QmpFailure& failure) {
+            EXPECT_EQ(failure.error_class(), "CommandNotFound");
+        }
+        auto absent = device_del("zz");
+        try {
+            co_await session->execute(std::move(absent));
+            ADD_FAILURE();
+        } catch (const QmpFailure& failure) {
+            EXPECT_EQ(failure.error_class(), "DeviceNotFound");
+            EXPECT_EQ(failure.code(), Errc::not_attached);
+            EXPECT_EQ(failure.verbatim(), "Device 'zz' not found");
+        }
+        auto again = Command("qmp_capabilities");
+        try {
+            co_await session->execute(std::move(again));
+            ADD_FAILURE();
+        } catch (const QmpFailure& failure) {
+            EXPECT_EQ(failure.code(), Errc::qmp_protocol);
+        }
+    });
+}
