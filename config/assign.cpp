@@ -159,6 +159,13 @@ Position begin_of(const toml::source_region& region, const std::string& file) {
     return {file, region.begin.line, region.begin.column};
 }
 
+Problem syntax_problem(const toml::parse_error& error, const std::string& file) {
+    std::string text = "not valid TOML: " + std::string(error.description());
+    if (error.description().ends_with("could not determine value type"))
+        text += "; a text must stand in quotes";
+    return {begin_of(error.source(), file), "", std::move(text)};
+}
+
 bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,
             std::vector<Problem>& problems) {
     return std::visit(Assignment(key, value, file, problems), slot);

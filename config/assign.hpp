@@ -17,6 +17,9 @@ std::string describe(const toml::node& value);
 /// Where a node begins.
 Position begin_of(const toml::source_region& region, const std::string& file);
 
+/// What toml++ says of a text that is no TOML.
+Problem syntax_problem(const toml::parse_error& error, const std::string& file);
+
 /// Puts a value of a file into its slot; what is wrong goes to `problems`, the slot is then as it
 /// was. True when it was taken.
 bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,

@@ -170,8 +170,7 @@ void merge(Configuration& configuration, std::string_view text, const std::strin
     try {
         root = toml::parse(text, std::string_view(name));
     } catch (const toml::parse_error& error) {
-        problems.push_back({begin_of(error.source(), name), "",
-                            "not valid TOML: " + std::string(error.description())});
+        problems.push_back(syntax_problem(error, name));
         return;
     }
     if (!configuration.commented_root_bus)

@@ -30,10 +30,7 @@ toml::table parse(std::string_view text, const std::string& file) {
     try {
         return toml::parse(text, std::string_view(file));
     } catch (const toml::parse_error& error) {
-        throw Failure(Errc::config_invalid,
-                      Problem{begin_of(error.source(), file), "",
-                              "not valid TOML: " + std::string(error.description())}
-                          .str());
+        throw Failure(Errc::config_invalid, syntax_problem(error, file).str());
     }
 }
 
@@ -167,6 +164,10 @@ Edit set_value_in(std::string_view text, std::string_view table, std::string_vie
     auto before = parse(text, file_name);
     const auto assignment = std::string(key) + " = " + std::string(literal);
     auto value = parse(assignment, "the new value");
+    if (value.size() != 1 || !value.get(key))
+        throw Failure(Errc::invalid_argument, "the new value of " + std::string(key) +
+                                                  " must be one value, is " +
+                                                  kata_vfio::quoted(literal));
 
     // What the file must say afterwards, in full.
     auto wanted = before;

@@ -198,11 +198,15 @@ std::optional<Finding> resend_is_within_unplug(const Configuration& c) {
     const auto& times = c.vfio.timeouts;
     if (times.unplug_resend < times.unplug)
         return std::nullopt;
-    return finding(c, Errc::config_invalid, "vfio.timeouts.unplug_resend",
-                   "is " + std::to_string(times.unplug_resend.count()) +
-                       " ms, not below unplug, which is " + std::to_string(times.unplug.count()) +
-                       " ms: device_del would never be repeated",
-                   "make it smaller, or unplug larger");
+    auto found = finding(
+        c, Errc::config_invalid, "vfio.timeouts.unplug_resend",
+        "is " + std::to_string(times.unplug_resend.count()) + " ms, not below unplug, which is " +
+            std::to_string(times.unplug.count()) + " ms: device_del would never be repeated",
+        "make it smaller, or unplug larger");
+    // The default of one may be broken by the other.
+    if (found.at.line == 0)
+        found.at = c.position("vfio.timeouts.unplug");
+    return found;
 }
 
 std::vector<Finding> validate(const Configuration& configuration) {
