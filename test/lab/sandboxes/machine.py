@@ -11,7 +11,7 @@ from place import LabError, UsageError, end, folder, last_words
 # pci=noearly alone two seconds of port I/O (a scan for AGP bridges in 2003's processors).
 GUEST_KERNEL_ARGS = (
     "console=ttyS0 quiet panic=-1 nokaslr mitigations=off cryptomgr.notests audit=0 "
-    "pci=noearly drm_kms_helper.fbdev_emulation=0"
+    "pci=noearly no_timer_check drm_kms_helper.fbdev_emulation=0"
 )
 
 
