@@ -210,6 +210,9 @@ asio::awaitable<void> unplug(Session& session, std::string id, UnplugProgress pr
         failed = failure;
     } catch (const Failure& failure) {
         failed = HotplugFailure(failure, DeviceState::unknown);
+        if (failure.code() == Errc::cancelled)
+            failed->remedy(
+                "a removal asked for stays with the guest: detach again to see it through");
     }
     co_await asio::this_coro::throw_if_cancelled(throwing);
     if (failed) {

@@ -59,7 +59,9 @@ using UnplugProgress = std::function<void(const std::string&)>;
 ///
 /// Throws HotplugFailure: guest_not_ready (never started), unplug_timeout (the guest did not let go
 /// within timeouts().unplug; the device stays and a later unplug can finish it), what QEMU refused
-/// with, qemu_gone, cancelled (the request stays with the guest). `session` must outlive the call.
+/// with, qemu_gone, cancelled (the request stays with the guest). Takes at most timeouts().unplug
+/// and, on a QEMU that does not answer, one command's deadline more. `session` must outlive the
+/// call.
 boost::asio::awaitable<void> unplug(Session& session, std::string id, UnplugProgress progress = {});
 
 } // namespace kata_vfio::qemu

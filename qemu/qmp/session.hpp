@@ -58,7 +58,8 @@ class EventWaiter {
 /// A QMP client on one connection.
 ///
 /// Threads: everything, destruction included, on the one executor the session was connected on (an
-/// io_context run by one thread, or a strand). Destroying it closes the connection.
+/// io_context run by one thread, or a strand). Destroying it closes the connection; that must
+/// happen before the io_context is destroyed.
 ///
 /// Cancellation: per operation, by the awaiting coroutine's cancellation slot. A timeout or a
 /// cancellation poisons nothing: other commands, before and after, are not affected. Asio itself

@@ -406,6 +406,8 @@ TEST_F(Unplugging, CancelledWhileTheGuestThinks) {
             machine_.unblock();
         });
     EXPECT_EQ(failure.action(), "unplug gpu0");
+    EXPECT_EQ(failure.advice(),
+              "a removal asked for stays with the guest: detach again to see it through");
 }
 
 TEST_F(Unplugging, UnaskedRemovalReachesTheHandler) {
