@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kata_vfio::cli {
+
+enum class Verb {
+    check,
+    gpus,
+    types,
+    vgpus,
+    create,
+    remove,
+    bind,
+    restore,
+    sandbox_open,
+    sandbox_release,
+    attach,
+    detach,
+    list,
+    config_check,
+    config_enable,
+    config_show,
+};
+
+/// The command line, taken apart. Strings are as typed: the verb that uses one checks it.
+struct Arguments {
+    Verb verb = Verb::check;
+
+    std::string config; ///< --config; empty: Kata's search order
+    std::string root = "/";
+    bool json = false;
+    bool verbose = false;
+
+    std::string subject; ///< TYPE[@PARENT], PARENT, UUID, BDF or FILE
+    std::string sandbox; ///< ID
+    std::string device;
+    std::string uuid;
+    std::string qmp;
+    std::vector<std::pair<std::string, std::string>> annotations;
+    bool all = false;
+    bool dry_run = false;
+    bool gvt_d = false, gvt_g = false;
+};
+
+} // namespace kata_vfio::cli

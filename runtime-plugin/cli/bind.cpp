@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/bind.hpp"
+
+#include "config/base/failure.hpp"
+#include "runtime-plugin/cli/bound_record.hpp"
+#include "runtime-plugin/cli/gpus.hpp"
+#include "runtime-plugin/cli/json_text.hpp"
+#include "runtime-plugin/cli/signals.hpp"
+#include "runtime-plugin/cli/table.hpp"
+#include "vfio/pci_function.hpp"
+#include "vfio/wait_path.hpp"
+
+#include <boost/json.hpp>
+
+namespace kata_vfio::cli {
+namespace json = boost::json;
+namespace {
+
+/// The record to keep. A bind that was killed left its own: the state it stopped in (no driver, our
+/// override) is not what there was before, the kept record is.
+vfio::BindRecord truer(const std::optional<vfio::BindRecord>& kept, vfio::BindRecord found) {
+    if (kept && !found.earlier_driver && found.earlier_override == kept->driver)
+        return *kept;
+    return found;
+}
+
+/// After a failed bind: the record is needed as long as the function is not as it was.
+void settle_record(const Host& host, const BoundRecords& records, const vfio::BindRecord& written) {
+    const auto now = vfio::read_function(host.root, written.address);
+    if (!now.unbind_pending && now.driver == written.earlier_driver &&
+        now.driver_override == written.earlier_override)
+        records.forget(written.address);
+}
+
+} // namespace
+
+BindReport bind_function(const Host& host, const std::string& bdf) {
+    const auto address = vfio::PciAddress::require(bdf);
+    const auto function = vfio::read_function(host.root, address);
+    const int group = vfio::group_of(host.root, address);
+    host.require_unclaimed(address.text(), plugin::function_claim(address.text()), group);
+
+    HeldSignals signals;
+    const BoundRecords records(host.state);
+    const auto kept = records.load(address);
+    std::optional<vfio::BindRecord> written;
+    vfio::BindOptions options;
+    options.deadline = host.timeouts.host_write;
+    options.before_first_write = [&](const vfio::BindRecord& record) {
+        const auto saved = truer(kept, record);
+        records.save(saved);
+        written = saved;
+    };
+    BindReport report;
+    try {
+        report.record = vfio::bind_to_vfio(host.root, address, options);
+    } catch (const Failure&) {
+        if (written)
+            settle_record(host, records, *written);
+        throw;
+    }
+    if (written && signals.take()) {
+        vfio::restore_driver(host.root, *written, host.timeouts.host_write);
+        records.forget(address);
+        throw Failure(Errc::cancelled, "cancelled: " + address.text() + " was given back to " +
+                                           written->earlier_driver.value_or("no driver"));
+    }
+    if (written) {
+        report.record.earlier_driver = written->earlier_driver;
+        report.record.earlier_override = written->earlier_override;
+    }
+    report.iommu_group = group;
+    const auto has_node = [&] { return node_of(host.root, function).has_value(); };
+    vfio::wait_until(host.root.dev("vfio"), has_node, host.timeouts.device_node);
+    report.node = node_of(host.root, function);
+    report.blockers =
+        vfio::viability_blockers(host.root, vfio::read_group(host.root, group), {address});
+    return report;
+}
+
+json::object bind_json(const BindReport& report) {
+    return {{"address", report.record.address.text()},
+            {"driver", report.record.driver},
+            {"earlier_driver", or_null(report.record.earlier_driver)},
+            {"earlier_override", or_null(report.record.earlier_override)},
+            {"changed", report.record.changed},
+            {"iommu_group", or_null(report.iommu_group)},
+            {"node", or_null(report.node)},
+            {"viable", report.blockers.empty()},
+            {"blockers", blockers_json(report.blockers)}};
+}
+
+std::string bind_text(const BindReport& report) {
+    const auto& record = report.record;
+    auto driver = record.driver;
+    driver += record.changed ? " (was " + record.earlier_driver.value_or("without a driver") + ")"
+                             : " (it was already)";
+    auto text = properties({{"address", record.address.text()},
+                            {"driver", driver},
+                            {"group", number_text(report.iommu_group)},
+                            {"node", report.node.value_or("")}});
+    for (const auto& blocker : report.blockers)
+        text += "the group can't go to a guest yet: " + printable(blocker.why) + "\n";
+    return text;
+}
+
+} // namespace kata_vfio::cli

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/check/check.hpp"
+
+#include "config/base/failure.hpp"
+#include "runtime-plugin/cli/table.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace kata_vfio::cli {
+namespace json = boost::json;
+namespace {
+
+json::array needed_by_json(Needs needs) {
+    switch (needs) {
+    case Needs::gvt_d:
+        return {"gvt_d"};
+    case Needs::gvt_g:
+        return {"gvt_g"};
+    case Needs::both:
+        break;
+    }
+    return {"gvt_d", "gvt_g"};
+}
+
+std::string verdict_cell(Verdict verdict, bool colour) {
+    std::string text(name(verdict));
+    text.resize(7, ' ');
+    if (!colour)
+        return text;
+    const char* code = verdict == Verdict::pass ? "32" : (verdict == Verdict::fail ? "31" : "33");
+    return "\033[" + std::string(code) + "m" + text + "\033[0m";
+}
+
+std::string section(const std::vector<Requirement>& lines, Needs needs, std::string_view heading,
+                    bool colour) {
+    std::size_t widest = 0;
+    for (const auto& line : lines)
+        if (line.needed_by == needs)
+            widest = std::max(widest, width(line.title));
+    std::string text = std::string(heading) + "\n";
+    for (const auto& line : lines) {
+        if (line.needed_by != needs)
+            continue;
+        text += "  " + verdict_cell(line.verdict, colour) + "  " + printable(line.title);
+        text.append(widest - width(line.title) + 2, ' ');
+        text += printable(line.detail) + "\n";
+        if (line.verdict != Verdict::pass && !line.fix.empty())
+            text += "           -> " + printable(line.fix) + "\n";
+    }
+    return text;
+}
+
+std::string summary(const std::vector<Requirement>& lines, Needs mode, std::string_view title) {
+    std::size_t failed = 0, unknown = 0;
+    for (const auto& line : lines) {
+        if (!line.required || (line.needed_by != Needs::both && line.needed_by != mode))
+            continue;
+        failed += line.verdict == Verdict::fail;
+        unknown += line.verdict == Verdict::unknown;
+    }
+    auto text = std::string(title) + (failed == 0 ? ": ready" : ": not ready");
+    if (failed > 0)
+        text += ", " + std::to_string(failed) + " failed";
+    if (unknown > 0)
+        text += ", " + std::to_string(unknown) + " unknown";
+    return text + "\n";
+}
+
+} // namespace
+
+json::object check_json(const HostFacts& facts, const std::vector<Requirement>& lines) {
+    json::array rows;
+    for (const auto& line : lines)
+        rows.push_back(json::object{{"id", line.id},
+                                    {"title", line.title},
+                                    {"needed_by", needed_by_json(line.needed_by)},
+                                    {"required", line.required},
+                                    {"verdict", name(line.verdict)},
+                                    {"detail", line.detail},
+                                    {"fix", line.fix}});
+    return {{"kernel", facts.release},
+            {"cpu", facts.cpu.model},
+            {"gvt_d", json::object{{"ready", ready(lines, Needs::gvt_d)}}},
+            {"gvt_g", json::object{{"ready", ready(lines, Needs::gvt_g)}}},
+            {"checks", std::move(rows)}};
+}
+
+std::string check_text(const std::vector<Requirement>& lines, bool colour) {
+    return section(lines, Needs::both, "GVT-d and GVT-g need", colour) + "\n" +
+           section(lines, Needs::gvt_d, "GVT-d needs also", colour) + "\n" +
+           section(lines, Needs::gvt_g, "GVT-g needs also", colour) + "\n" +
+           summary(lines, Needs::gvt_d, "GVT-d") + summary(lines, Needs::gvt_g, "GVT-g");
+}
+
+int check(const Arguments& arguments, Io& io) {
+    const auto facts = read_host_facts(vfio::HostRoot(arguments.root));
+    const auto lines = evaluate(facts);
+    io.out << (arguments.json ? json::serialize(check_json(facts, lines)) + "\n"
+                              : check_text(lines, io.colour));
+    const bool want_d = arguments.gvt_d || !arguments.gvt_g;
+    const bool good =
+        (!want_d || ready(lines, Needs::gvt_d)) && (!arguments.gvt_g || ready(lines, Needs::gvt_g));
+    return good ? 0 : exit_status(Errc::host_io);
+}
+
+} // namespace kata_vfio::cli

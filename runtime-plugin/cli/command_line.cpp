@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/command_line.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/text.hpp"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include <algorithm>
+
+namespace kata_vfio::cli {
+namespace {
+
+constexpr auto overview =
+    "Hot-plugs GPUs (GVT-d) and vGPUs (GVT-g) into the QEMU of a sandbox, and "
+    "looks after the host around that.";
+
+constexpr auto exit_codes = R"(Exit status:
+  0 done, 1 a fault of kata-vfio's own, 2 wrong usage, 3 refused by policy (configuration,
+  annotations), 4 the host or a device on it, 5 QEMU, 6 a time limit ran out, 130 cancelled
+
+Examples:
+  kata-vfio check
+  kata-vfio types
+  kata-vfio create i915-GVTg_V4_8@0000:00:02.0
+  kata-vfio sandbox open s1 --qmp /run/vc/vm/s1/extra-monitor.sock
+  kata-vfio attach s1 i915-GVTg_V4_8
+  kata-vfio list
+
+kata-vfio VERB --help has examples of each; docs/cli.md is the guide.)";
+
+/// Builds the parser over one Arguments. Lives for one parse.
+class Parser {
+  public:
+    Parser() : app_(overview, "kata-vfio") {
+        app_.require_subcommand(1);
+        app_.footer(exit_codes);
+        app_.set_help_all_flag("--help-all", "The help of every verb");
+        app_.set_version_flag("--version", "kata-vfio " KATA_VFIO_VERSION);
+        app_.add_option(
+                "--config", arguments_.config,
+                "Kata's configuration.toml (default: $KATA_CONF_FILE, /etc/kata-containers, "
+                "/usr/share/defaults/kata-containers)")
+            ->type_name("FILE");
+        app_.add_option("--root", arguments_.root, "Host root")->group("");
+        app_.add_flag("--json", arguments_.json, "Results for programs (docs/json.md)");
+        app_.add_flag("-v,--verbose", arguments_.verbose,
+                      "Each step as it begins, and the plugin's log, on stderr");
+        add_host_verbs();
+        add_sandbox_verbs();
+        add_config_verbs();
+    }
+
+    std::variant<Arguments, Information> parse(std::vector<std::string> args) {
+        const bool version = std::find(args.begin(), args.end(), "--version") != args.end();
+        std::reverse(args.begin(), args.end()); // CLI11 takes them last first
+        try {
+            app_.parse(std::move(args));
+        } catch (const CLI::CallForHelp&) {
+            return Information{app_.help()};
+        } catch (const CLI::CallForAllHelp&) {
+            return Information{app_.help("", CLI::AppFormatMode::All)};
+        } catch (const CLI::Success& asked) {
+            return Information{version ? std::string(asked.what()) + "\n" : app_.help()};
+        }
+        split_annotations();
+        return arguments_;
+    }
+
+    std::vector<std::string> verbs() const {
+        std::vector<std::string> names;
+        for (const auto* verb : app_.get_subcommands([](const CLI::App*) { return true; }))
+            names.push_back(verb->get_name());
+        return names;
+    }
+
+    const std::string& deepest() const { return deepest_; }
+
+  private:
+    CLI::App* verb(CLI::App& parent, const std::string& name, Verb which,
+                   const std::string& description, const std::string& examples) {
+        auto* sub = parent.add_subcommand(name, description);
+        sub->fallthrough(); // --json and the like may stand anywhere
+        sub->footer("Examples:\n" + examples);
+        const auto full = (parent.get_parent() ? parent.get_name() + " " : std::string()) + name;
+        // Called before the verb's own options are looked at, so an error in them can name it.
+        sub->preparse_callback([this, which, full](std::size_t) {
+            arguments_.verb = which;
+            deepest_ = full;
+        });
+        return sub;
+    }
+
+    CLI::App* family(const std::string& name, const std::string& description) {
+        auto* sub = app_.add_subcommand(name, description);
+        sub->fallthrough();
+        sub->require_subcommand(1);
+        sub->preparse_callback([this, name](std::size_t) { deepest_ = name; });
+        return sub;
+    }
+
+    void add_host_verbs() {
+        auto* check = verb(app_, "check", Verb::check,
+                           "What GVT-d and GVT-g need of this host, each with its fix",
+                           "  kata-vfio check            exit 0 if GVT-d is ready, else 4\n"
+                           "  kata-vfio check --gvt-g    exit 0 if GVT-g is ready, else 4\n");
+        check->add_flag("--gvt-d", arguments_.gvt_d, "The exit status is about GVT-d (default)");
+        check->add_flag("--gvt-g", arguments_.gvt_g, "The exit status is about GVT-g");
+
+        auto* gpus = verb(app_, "gpus", Verb::gpus,
+                          "The host's display functions: driver, IOMMU group, what blocks it",
+                          "  kata-vfio gpus\n  kata-vfio gpus --all --json\n");
+        gpus->add_flag("--all", arguments_.all, "Every PCI function");
+
+        auto* types = verb(app_, "types", Verb::types,
+                           "The vGPU types that can be made, with resources and what is left",
+                           "  kata-vfio types\n  kata-vfio types 0000:00:02.0\n");
+        types->add_option("PARENT", arguments_.subject, "Only of this parent");
+
+        verb(app_, "vgpus", Verb::vgpus, "The vGPUs there are, and who has them",
+             "  kata-vfio vgpus\n  kata-vfio vgpus --json\n");
+
+        auto* create = verb(app_, "create", Verb::create, "Make a vGPU",
+                            "  kata-vfio create i915-GVTg_V4_8\n"
+                            "  kata-vfio create i915-GVTg_V4_8@0000:00:02.0 --uuid "
+                            "bbc4aafe-5807-11e8-a43e-03533cceae7d\n");
+        create->add_option("TYPE", arguments_.subject, "TYPE or TYPE@PARENT (kata-vfio types)")
+            ->required();
+        create->add_option("--uuid", arguments_.uuid, "Its UUID (default: a random one)");
+
+        auto* remove = verb(app_, "remove", Verb::remove, "Remove a vGPU",
+                            "  kata-vfio remove bbc4aafe-5807-11e8-a43e-03533cceae7d\n");
+        remove->add_option("UUID", arguments_.subject, "Of the vGPU (kata-vfio vgpus)")->required();
+
+        auto* bind = verb(app_, "bind", Verb::bind,
+                          "Take a PCI function from its driver and bind it to vfio-pci",
+                          "  kata-vfio bind 0000:00:02.0\n");
+        bind->add_option("BDF", arguments_.subject, "Its address, DDDD:BB:DD.F")->required();
+
+        auto* restore = verb(app_, "restore", Verb::restore,
+                             "Give a PCI function back to the driver it had before bind",
+                             "  kata-vfio restore 0000:00:02.0\n");
+        restore->add_option("BDF", arguments_.subject, "Its address, DDDD:BB:DD.F")->required();
+    }
+
+    void add_sandbox_verbs() {
+        auto* sandbox = family("sandbox", "Make a sandbox known, or give all it has back");
+        auto* open = verb(*sandbox, "open", Verb::sandbox_open,
+                          "Check policy and the live QEMU, and remember the sandbox",
+                          "  kata-vfio sandbox open s1 --qmp /run/vc/vm/s1/extra-monitor.sock\n"
+                          "  kata-vfio sandbox open s1 --qmp /run/s1.qmp --annotation "
+                          "io.katacontainers.config.hypervisor.machine_type=pc\n");
+        add_sandbox_id(open);
+        open->add_option("--qmp", arguments_.qmp,
+                         "QEMU's QMP socket; may be left out for a sandbox opened before")
+            ->type_name("PATH");
+        open->add_option("--annotation", raw_annotations_, "A pod's annotation; repeatable")
+            ->type_name("K=V")
+            ->allow_extra_args(false);
+        auto* release = verb(*sandbox, "release", Verb::sandbox_release,
+                             "Unplug and give back all the sandbox has, and forget it",
+                             "  kata-vfio sandbox release s1\n");
+        add_sandbox_id(release);
+
+        auto* attach = verb(app_, "attach", Verb::attach,
+                            "Hot-plug a device, an IOMMU group or a new vGPU into a sandbox",
+                            "  kata-vfio attach s1 /dev/vfio/1           the group's functions\n"
+                            "  kata-vfio attach s1 0000:00:02.0          a function, bound if need "
+                            "be\n"
+                            "  kata-vfio attach s1 i915-GVTg_V4_8        a vGPU made for s1\n"
+                            "  kata-vfio attach s1 i915-GVTg_V4_8 --dry-run\n");
+        add_sandbox_id(attach);
+        attach
+            ->add_option("DEVICE", arguments_.device,
+                         "/dev/vfio/N, BDF, UUID of a vGPU, or TYPE[@PARENT] for a new one")
+            ->required();
+        attach->add_option("--uuid", arguments_.uuid, "Of the vGPU to be made (default: random)");
+        attach->add_flag("--dry-run", arguments_.dry_run,
+                         "Change nothing: print the steps and the QMP command");
+
+        auto* detach = verb(app_, "detach", Verb::detach,
+                            "Unplug a device and give back what attach made or bound",
+                            "  kata-vfio detach s1 0000:00:02.0\n"
+                            "  kata-vfio detach s1 bbc4aafe-5807-11e8-a43e-03533cceae7d\n");
+        add_sandbox_id(detach);
+        detach->add_option("DEVICE", arguments_.device, "Any name it has (kata-vfio list)")
+            ->required();
+
+        auto* list = verb(app_, "list", Verb::list, "Sandboxes and what is attached to them",
+                          "  kata-vfio list\n  kata-vfio list s1 --json\n");
+        list->add_option("ID", arguments_.sandbox, "Only this sandbox");
+    }
+
+    void add_sandbox_id(CLI::App* sub) {
+        sub->add_option("ID", arguments_.sandbox, "The sandbox")->required();
+    }
+
+    void add_config_verbs() {
+        auto* config = family("config", "Check, change and show Kata's configuration");
+        const auto file = [this](CLI::App* sub) {
+            sub->add_option("FILE", arguments_.subject,
+                            "The configuration.toml (default: --config, then Kata's order)");
+        };
+        file(verb(*config, "check", Verb::config_check,
+                  "Everything wrong or doubtful in the configuration; exit 3 if it can't be used",
+                  "  kata-vfio config check\n  kata-vfio config check ./configuration.toml\n"));
+        file(verb(*config, "enable", Verb::config_enable,
+                  "Set hotplug_vfio_on_root_bus = true, touching nothing else in the file",
+                  "  kata-vfio config enable "
+                  "/usr/share/defaults/kata-containers/configuration.toml\n"));
+        file(verb(*config, "show", Verb::config_show,
+                  "The configuration in force, and where each value comes from",
+                  "  kata-vfio config show\n  kata-vfio config show --json\n"));
+    }
+
+    void split_annotations() {
+        for (const auto& raw : raw_annotations_) {
+            const auto at = raw.find('=');
+            if (at == std::string::npos || at == 0)
+                throw Failure(Errc::invalid_argument,
+                              "--annotation: " + quoted(raw) + " is not KEY=VALUE");
+            arguments_.annotations.emplace_back(raw.substr(0, at), raw.substr(at + 1));
+        }
+    }
+
+    CLI::App app_;
+    Arguments arguments_;
+    std::vector<std::string> raw_annotations_;
+    std::string deepest_;
+};
+
+/// The first word of the command line that is no option, when it is no verb.
+std::string unknown_verb(const std::vector<std::string>& args,
+                         const std::vector<std::string>& verbs) {
+    for (std::size_t i = 0; i < args.size(); ++i) {
+        if (args[i] == "--config" || args[i] == "--root")
+            ++i;
+        else if (!args[i].empty() && args[i][0] != '-')
+            return std::find(verbs.begin(), verbs.end(), args[i]) == verbs.end() ? args[i] : "";
+    }
+    return {};
+}
+
+} // namespace
+
+std::variant<Arguments, Information> parse(const std::vector<std::string>& args) {
+    Parser parser;
+    try {
+        return parser.parse(args);
+    } catch (const CLI::ParseError& error) {
+        const auto verbs = parser.verbs();
+        if (const auto word = unknown_verb(args, verbs); !word.empty()) {
+            Failure failure(Errc::invalid_argument, quoted(word) + " is no verb of kata-vfio");
+            const auto meant = nearest(word, verbs);
+            throw failure.remedy(meant.empty() ? "kata-vfio --help lists them"
+                                               : "did you mean " + meant + "?");
+        }
+        const auto& deepest = parser.deepest();
+        throw Failure(Errc::invalid_argument, error.what())
+            .during(deepest.empty() ? "usage" : deepest)
+            .remedy("see kata-vfio " + (deepest.empty() ? "" : deepest + " ") + "--help");
+    }
+}
+
+} // namespace kata_vfio::cli

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/plugin_host.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/text.hpp"
+#include "runtime-plugin/cli/plugin_library.hpp"
+#include "runtime-plugin/cli/table.hpp"
+#include "vfio/deadline.hpp"
+
+#include <boost/json.hpp>
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+
+namespace kata_vfio::cli {
+namespace json = boost::json;
+namespace {
+
+std::string copy(kata_vfio_str_t text) {
+    return text.len ? std::string(text.ptr, text.len) : std::string();
+}
+
+} // namespace
+
+/// A call's end, copied out of the callback that told it.
+struct PluginHost::Ended {
+    explicit Ended(Mailbox& box) : mailbox(box) {}
+
+    Mailbox& mailbox;
+    bool done = false; ///< set in the command's own thread
+    std::optional<Failure> failure;
+    Answer answer;
+    std::string json;
+};
+
+PluginHost::PluginHost(const Arguments& arguments, Io& io)
+    : io_(io), verbose_(arguments.verbose),
+      show_(arguments.verbose
+                ? Progress::Show::at_once
+                : (arguments.json ? Progress::Show::never : Progress::Show::when_slow)),
+      entry_(load_plugin()) {
+    kata_vfio_host_t services = KATA_VFIO_INIT(services);
+    services.user_data = this;
+    services.log = on_log;
+    services.event = on_event;
+    kata_vfio_plugin_options_t options = KATA_VFIO_INIT(options);
+    options.config_path = view(arguments.config);
+    options.host_root = view(arguments.root);
+    std::array<char, 16384> text{};
+    const auto status =
+        entry_->plugin_open(&services, &options, &plugin_, text.data(), text.size());
+    if (status != KATA_VFIO_OK)
+        throw Failure(static_cast<Errc>(status),
+                      text[0] ? std::string(text.data())
+                              : std::string(meaning(static_cast<Errc>(status))));
+}
+
+PluginHost::~PluginHost() {
+    entry_->plugin_close(plugin_);
+    mailbox_.run(); // what was logged meanwhile
+}
+
+Answer PluginHost::call(const std::string& what, const Start& start) {
+    if (signals_.take())
+        throw Failure(Errc::cancelled, what + " was cancelled before it began");
+    Progress progress(io_.err, show_, Progress::Clock::now());
+    cancelling_ = false;
+    ended_ = std::make_unique<Ended>(mailbox_);
+    kata_vfio_call_t call = KATA_VFIO_INIT(call);
+    call.callback = on_done;
+    call.user_data = ended_.get();
+    if (const auto status = start(&call); status != KATA_VFIO_OK) {
+        const auto code = static_cast<Errc>(status);
+        throw Failure(code, what + ": the plugin did not take the call")
+            .said(std::string(meaning(code)));
+    }
+    progress_ = &progress;
+    wait_for(call.ticket);
+    progress_ = nullptr;
+    if (ended_->failure) {
+        tell_undone(*ended_->failure, progress);
+        throw Failure(*ended_->failure);
+    }
+    if (cancelling_)
+        io_.err << "kata-vfio: too late to cancel: " << what << " is done\n";
+    ended_->answer.json = json::parse(ended_->json).as_object();
+    return std::move(ended_->answer);
+}
+
+void PluginHost::tell_undone(const Failure& failure, const Progress& progress) const {
+    // The ABI's word: a call that ends as cancelled has been undone. What could not be is in the
+    // failure's text, and then nothing is claimed here.
+    if (failure.code() != Errc::cancelled || !failure.advice().empty())
+        return;
+    for (std::size_t i = 0; i < steps_before_cancel_; ++i)
+        io_.err << "kata-vfio: undone: " << printable(progress.steps()[i]) << '\n';
+}
+
+void PluginHost::wait_for(std::uint64_t ticket) {
+    for (;;) {
+        mailbox_.run();
+        if (ended_->done)
+            return;
+        progress_->tick(Progress::Clock::now());
+        const auto wake = progress_->wake();
+        std::array<pollfd, 2> fds{{{mailbox_.fd(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}}};
+        const int timeout = wake ? vfio::Deadline(*wake).poll_ms() : -1;
+        if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR)
+            throw Failure(Errc::internal, "can't wait for the plugin").sys(errno);
+        while (signals_.take())
+            on_signal(ticket);
+    }
+}
+
+void PluginHost::on_signal(std::uint64_t ticket) {
+    if (cancelling_) {
+        const auto& steps = progress_->steps();
+        io_.err << "kata-vfio: still undoing"
+                << (steps.size() > steps_before_cancel_ ? " (" + printable(steps.back()) + ")" : "")
+                << "; stopping now would leave the host half changed\n"
+                << std::flush;
+        return;
+    }
+    cancelling_ = true;
+    steps_before_cancel_ = progress_->steps().size();
+    io_.err << "kata-vfio: cancelling: what was done is being undone\n" << std::flush;
+    progress_->show_all();
+    entry_->cancel(plugin_, ticket);
+}
+
+void PluginHost::on_log(void* self, int32_t level, kata_vfio_str_t line) {
+    auto* host = static_cast<PluginHost*>(self);
+    if (level > KATA_VFIO_LOG_WARNING && !host->verbose_)
+        return;
+    host->mailbox_.post([host, text = copy(line)] {
+        host->io_.err << "kata-vfio: " << printable(text) << '\n' << std::flush;
+    });
+}
+
+void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
+    auto* host = static_cast<PluginHost*>(self);
+    host->mailbox_.post([host, kind = event->kind, sandbox = copy(event->sandbox),
+                         text = copy(event->text), at = Progress::Clock::now()] {
+        if (kind == KATA_VFIO_EVENT_STEP && host->progress_)
+            host->progress_->step(text, at);
+        else if (kind == KATA_VFIO_EVENT_QEMU_GONE)
+            host->io_.err << "kata-vfio: the QEMU of sandbox " << sandbox
+                          << " is gone: " << printable(text) << '\n'
+                          << std::flush;
+    });
+}
+
+void PluginHost::on_done(void* user_data, const kata_vfio_result_t* result) {
+    auto& ended = *static_cast<Ended*>(user_data);
+    if (result->status != KATA_VFIO_OK) {
+        Failure failure(static_cast<Errc>(result->status), copy(result->problem));
+        failure.said(copy(result->said))
+            .blocked_by(copy(result->blocker))
+            .remedy(copy(result->remedy));
+        if (result->action.len)
+            failure.during(copy(result->action));
+        ended.failure = std::move(failure);
+    }
+    ended.answer.sandbox = result->sandbox;
+    ended.json = copy(result->json);
+    ended.mailbox.post([&ended] { ended.done = true; });
+}
+
+} // namespace kata_vfio::cli

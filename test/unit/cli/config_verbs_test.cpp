@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command.hpp"
+#include "fake_root.hpp"
+
+#include <gmock/gmock.h>
+
+namespace kata_vfio::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct ConfigVerbs : testing::Test {
+    ConfigVerbs() { ::unsetenv("KATA_CONF_FILE"); }
+
+    std::string write(const std::string& text) const {
+        root.write("/etc/kata-containers/configuration.toml", text);
+        return root.at("/etc/kata-containers/configuration.toml").string();
+    }
+    Run run(std::vector<std::string> args) const {
+        args.insert(args.begin(), {"--root", root.path().string()});
+        return command(args);
+    }
+
+    fake::FakeRoot root;
+    const std::string good = "[hypervisor.qemu]\nmachine_type = \"pc\"\n"
+                             "hotplug_vfio_on_root_bus = true\n";
+    const std::string stock = "[hypervisor.qemu]\nmachine_type = \"pc\"\n"
+                              "# hotplug_vfio_on_root_bus = true\n";
+};
+
+TEST_F(ConfigVerbs, CheckOfAGoodOne) {
+    const auto file = write(good);
+    const auto plain = run({"config", "check"});
+    EXPECT_EQ(plain.status, 0);
+    EXPECT_EQ(plain.out, file + ": ok\n");
+    const auto json = run({"config", "check", file, "--json"}).json();
+    EXPECT_EQ(json.at("ok"), true);
+    EXPECT_EQ(json.at("file"), boost::json::string(file));
+    EXPECT_EQ(json.at("findings"), boost::json::array());
+    EXPECT_FALSE(json.contains("error"));
+}
+
+TEST_F(ConfigVerbs, CheckNamesEveryFindingAndWarning) {
+    write("[hypervisor.qemu]\nmachine_type = \"q35\"\nmachine_typo = 1\n");
+    const auto plain = run({"config", "check"});
+    EXPECT_EQ(plain.status, 3);
+    EXPECT_THAT(plain.err, HasSubstr("configuration.toml:2:"));
+    EXPECT_THAT(plain.err, HasSubstr("machine_type"));
+    EXPECT_THAT(plain.err, HasSubstr("hotplug_vfio_on_root_bus"));
+    EXPECT_THAT(plain.out, HasSubstr("warning: "));
+    EXPECT_THAT(plain.out, HasSubstr("machine_typo"));
+
+    const auto json = run({"config", "check", "--json"});
+    EXPECT_EQ(json.status, 3);
+    EXPECT_EQ(json.json().at("ok"), false);
+    EXPECT_EQ(json.json().at("findings").at(0).at("code"), "machine_refused");
+    EXPECT_EQ(json.json().at("findings").at(1).at("code"), "root_bus_off");
+    EXPECT_EQ(json.json().at("error").at("name"), "machine_refused");
+    EXPECT_EQ(json.json().at("warnings").as_array().size(), 1u);
+}
+
+TEST_F(ConfigVerbs, WhatCantBeReadEndsWith3) {
+    write("[hypervisor.qemu]\nmachine_type = 7\n");
+    const auto refused = run({"config", "check", "--json"});
+    EXPECT_EQ(refused.status, 3);
+    EXPECT_EQ(refused.json().at("error").at("name"), "config_invalid");
+    EXPECT_THAT(refused.err, HasSubstr("configuration.toml:2:"));
+    EXPECT_EQ(run({"config", "show", "/nowhere.toml"}).status, 3);
+}
+
+TEST_F(ConfigVerbs, NoneAtAllNamesThePlaces) {
+    const auto refused = run({"config", "show"});
+    EXPECT_EQ(refused.status, 3);
+    EXPECT_THAT(refused.err, HasSubstr("etc/kata-containers/configuration.toml"));
+}
+
+TEST_F(ConfigVerbs, EnableUncommentsTheLine) {
+    const auto file = write(stock);
+    EXPECT_EQ(run({"config", "check"}).status, 3);
+    const auto done = run({"config", "enable"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr(file + ":3:"));
+    EXPECT_THAT(done.out, HasSubstr("(was commented out)\n"));
+    EXPECT_EQ(root.read("/etc/kata-containers/configuration.toml"), good);
+    const auto again = run({"config", "enable", file, "--json"}).json();
+    EXPECT_EQ(again.at("edit"), "none");
+    EXPECT_EQ(again.at("line"), 3);
+    EXPECT_EQ(again.at("left"), boost::json::array());
+}
+
+TEST_F(ConfigVerbs, EnableTellsWhatIsStillInTheWay) {
+    write("[hypervisor.qemu]\nmachine_type = \"q35\"\nhotplug_vfio_on_root_bus = false\n");
+    const auto done = run({"config", "enable"});
+    EXPECT_EQ(done.status, 3);
+    EXPECT_THAT(done.out, HasSubstr("(had another value)"));
+    EXPECT_THAT(done.err, HasSubstr("machine_type"));
+    EXPECT_THAT(root.read("/etc/kata-containers/configuration.toml"),
+                HasSubstr("hotplug_vfio_on_root_bus = true"));
+}
+
+TEST_F(ConfigVerbs, ShowHasOrigins) {
+    const auto file = write(good);
+    const auto toml = run({"config", "show"}).out;
+    EXPECT_THAT(toml, HasSubstr("hotplug_vfio_on_root_bus = true # " + file + ":3:"));
+    const auto json = run({"config", "show", "--json"}).json();
+    EXPECT_EQ(json.at("values").at("hypervisor.qemu").at("machine_type").at("value"), "pc");
+    EXPECT_EQ(json.at("values").at("vfio").at("state_dir").at("default"), true);
+}
+
+} // namespace
+} // namespace kata_vfio::cli
