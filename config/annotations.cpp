@@ -6,12 +6,12 @@
 #include "config/base/text.hpp"
 #include "config/kata_keys.hpp"
 #include "config/keys.hpp"
+#include "config/pattern.hpp"
 #include "config/validate.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <regex>
 
 namespace kata_vfio::config {
 namespace {
@@ -30,7 +30,7 @@ constexpr std::string_view table = "hypervisor.qemu";
 
 bool enabled(const Hypervisor& hypervisor, const std::string& name) {
     return std::ranges::any_of(hypervisor.enable_annotations, [&](const std::string& pattern) {
-        return std::regex_match(name, std::regex(pattern, std::regex::ECMAScript));
+        return matches_whole(pattern, name);
     });
 }
 
@@ -135,7 +135,7 @@ void other(Configuration& c, const std::string& annotation, const std::string& n
 
 void apply_annotations(Configuration& configuration,
                        const std::map<std::string, std::string>& annotations) {
-    // Longer than any name, and std::regex recurses per character.
+    // Longer than any name, and the matcher recurses per character.
     constexpr std::size_t longest = 128;
     auto outcome = configuration;
     for (const auto& [annotation, value] : annotations) {

@@ -2,10 +2,11 @@
 #include "config/assign.hpp"
 
 #include "config/base/text.hpp"
+#include "config/pattern.hpp"
 
 #include <cmath>
 #include <optional>
-#include <regex>
+#include <sstream>
 
 namespace kata_vfio::config {
 namespace {
@@ -169,15 +170,6 @@ Problem syntax_problem(const toml::parse_error& error, const std::string& file) 
 bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,
             std::vector<Problem>& problems) {
     return std::visit(Assignment(key, value, file, problems), slot);
-}
-
-std::string regex_problem(const std::string& pattern) {
-    try {
-        const std::regex compiled(pattern, std::regex::ECMAScript);
-        return {};
-    } catch (const std::regex_error& error) {
-        return kata_vfio::quoted(pattern) + " is no regular expression: " + error.what();
-    }
 }
 
 } // namespace kata_vfio::config

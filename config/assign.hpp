@@ -25,7 +25,4 @@ Problem syntax_problem(const toml::parse_error& error, const std::string& file);
 bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,
             std::vector<Problem>& problems);
 
-/// Why `pattern` is no regular expression; "" when it is one.
-std::string regex_problem(const std::string& pattern);
-
 } // namespace kata_vfio::config
