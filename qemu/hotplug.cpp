@@ -125,9 +125,12 @@ asio::awaitable<bool> cancel_requested() {
     co_return state.cancelled() != asio::cancellation_type::none;
 }
 
-asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device) {
+asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
+                                  std::optional<RootBus> before) {
     auto arguments = encode_device_add(device);
-    require_room(co_await root_bus(session, OnCancel::abandon), device);
+    if (!before)
+        before = co_await root_bus(session, OnCancel::abandon);
+    require_room(*before, device);
 
     std::optional<Failure> why;
     std::optional<Plugged> plugged;
@@ -177,7 +180,7 @@ std::ostream& operator<<(std::ostream& out, DeviceState state) {
     return out << "DeviceState(" << static_cast<int>(state) << ')';
 }
 
-asio::awaitable<Plugged> plug(Session& session, VfioDevice device) {
+asio::awaitable<Plugged> plug(Session& session, VfioDevice device, std::optional<RootBus> before) {
     // Cancellation must show as Failure(cancelled) with the device's state known, never as Asio's
     // exception from whichever co_await comes next.
     const bool throwing = co_await asio::this_coro::throw_if_cancelled();
@@ -186,7 +189,7 @@ asio::awaitable<Plugged> plug(Session& session, VfioDevice device) {
     std::optional<Plugged> plugged;
     std::optional<HotplugFailure> failed;
     try {
-        plugged = co_await run_plug(session, std::move(device));
+        plugged = co_await run_plug(session, std::move(device), std::move(before));
     } catch (const HotplugFailure& failure) {
         failed = failure;
     } catch (const Failure& failure) { // before device_add was sent, or QEMU refused it

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <string>
 
 namespace kata_vfio::qemu {
@@ -47,9 +48,13 @@ struct Plugged {
 /// device_del is queued behind it: QEMU works in order, so its answer tells what became of the
 /// device.
 ///
+/// `before` is what a query-pci of the caller's has just said, when it has asked already: it costs
+/// a few ms in a guest with many devices, as it reads the configuration space of each.
+///
 /// Throws HotplugFailure: root_bus_full, invalid_argument (nothing was sent); what QEMU refused
 /// with; qmp_timeout; qemu_gone; cancelled. `session` must outlive the call.
-boost::asio::awaitable<Plugged> plug(Session& session, VfioDevice device);
+boost::asio::awaitable<Plugged> plug(Session& session, VfioDevice device,
+                                     std::optional<RootBus> before = std::nullopt);
 
 /// Told when something holds an unplug up ("the guest is paused: ..."); on the executor.
 using UnplugProgress = std::function<void(const std::string&)>;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/base/unique_fd.hpp"
+#include "qemu/pci_slots.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/plugin/context.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
@@ -73,7 +74,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     boost::asio::awaitable<void> undo_step(Step step, const SandboxState& state,
                                            std::uint64_t ticket);
     boost::asio::awaitable<void> take_steps(Journal& journal, std::vector<Target>& targets,
-                                            std::uint64_t ticket);
+                                            const qemu::RootBus& bus, std::uint64_t ticket);
     boost::asio::awaitable<void> take_step(Journal& journal, Target& target, std::uint64_t ticket);
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.

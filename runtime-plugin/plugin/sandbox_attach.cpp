@@ -56,7 +56,7 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request) {
 
     std::exception_ptr error;
     try {
-        co_await take_steps(journal, *targets, request.ticket);
+        co_await take_steps(journal, *targets, bus, request.ticket);
         for (const auto& target : *targets)
             locked.state.attachments.push_back(target.attachment);
         save_state(context_.state.sandbox(id_), locked.state);
@@ -88,7 +88,7 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request) {
 }
 
 asio::awaitable<void> Sandbox::take_steps(Journal& journal, std::vector<Target>& targets,
-                                          std::uint64_t ticket) {
+                                          const qemu::RootBus& bus, std::uint64_t ticket) {
     // Everything on the host first, for all of a group, then QEMU.
     auto claim_all = [&] {
         for (const auto& target : targets)
@@ -110,7 +110,7 @@ asio::awaitable<void> Sandbox::take_steps(Journal& journal, std::vector<Target>&
         progress(ticket, text(plug));
         journal.intend(plug);
         try {
-            const auto plugged = co_await qemu::plug(*session_, device);
+            const auto plugged = co_await qemu::plug(*session_, device, bus);
             journal.done();
             target.attachment.guest_address = plugged.guest_address;
         } catch (const qemu::HotplugFailure& failure) {
