@@ -17,27 +17,27 @@ scenario_began=$SECONDS
 
 title() { printf '\n\033[1m%s\033[0m\n' "$1" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
 
-# show CMD...: prints the command as a person would type it, runs it, shows and keeps its answer
-# in $answer; a failing command ends the scenario.
+# show CMD...: prints the command as a person would type it, runs it, shows its answer and keeps what
+# it wrote to stdout in $answer; a failing command ends the scenario.
 answer=
+said=$(mktemp)
 show() {
     printf '$ %s\n' "$*"
-    if ! answer=$("$@" 2>&1); then
-        printf '%s\n' "$answer" | sed 's/^/    /'
-        echo "scenario: this command failed, see above" >&2
-        exit 1
-    fi
-    [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+    run_shown "$@"
 }
 # The same for a shell line, with pipes.
 show_line() {
     printf '$ %s\n' "$1"
-    if ! answer=$(bash -o pipefail -c "$1" 2>&1); then
-        printf '%s\n' "$answer" | sed 's/^/    /'
-        echo "scenario: this command failed, see above" >&2
+    run_shown bash -o pipefail -c "$1"
+}
+run_shown() {
+    local status=0
+    answer=$("$@" 2>"$said") || status=$?
+    { cat "$said"; [ -z "$answer" ] || printf '%s\n' "$answer"; } | sed 's/^/    /'
+    if [ "$status" -ne 0 ]; then
+        echo "scenario: this command failed with status $status, see above" >&2
         exit 1
     fi
-    [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
 }
 
 pass() {
@@ -52,7 +52,13 @@ fail() {
 }
 # same WHAT WANTED FOUND
 same() {
-    if [ "$2" = "$3" ]; then pass "$1 is '$3'"; else fail "$1 is '$3', it should be '$2'"; fi
+    if [ "$2" = "$3" ] && [[ $3 == *$'\n'* ]]; then
+        pass "$1 is as it was before"
+    elif [ "$2" = "$3" ]; then
+        pass "$1 is '$3'"
+    else
+        fail "$1 is '$3', it should be '$2'"
+    fi
 }
 # has WHAT PART TEXT
 has() {
