@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command.hpp"
-#include "fake_root.hpp"
+#include "test/fixtures/fake_root/fake_root.hpp"
 
 #include <gmock/gmock.h>
 

@@ -2,9 +2,9 @@
 // gpus, types, vgpus, create, remove, bind and restore, whole, on a fake host whose kernel is
 // played by a thread.
 #include "command.hpp"
-#include "fake_kernel.hpp"
-#include "fake_root.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
+#include "test/fixtures/fake_root/fake_kernel.hpp"
+#include "test/fixtures/fake_root/fake_root.hpp"
 #include "vfio/wait_path.hpp"
 
 #include <gmock/gmock.h>

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/json.md names every key that the host verbs print.
+#include "command.hpp"
+#include "config/base/file.hpp"
+#include "test/fixtures/fake_root/fake_kernel.hpp"
+#include "test/fixtures/fake_root/fake_root.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace kata_vfio::cli {
+namespace {
+
+namespace json = boost::json;
+
+void collect(const json::value& value, std::set<std::string>& keys) {
+    if (value.is_array())
+        for (const auto& each : value.as_array())
+            collect(each, keys);
+    if (!value.is_object())
+        return;
+    for (const auto& [key, inner] : value.as_object()) {
+        keys.insert(std::string(key));
+        if (key != "values") // the configuration's own keys are docs/configuration.md's
+            collect(inner, keys);
+    }
+}
+
+TEST(JsonDoc, NamesEveryKey) {
+    ::unsetenv("KATA_CONF_FILE");
+    fake::FakeRoot root;
+    root.populate_gvt_host();
+    root.populate_function({.address = "0000:00:02.1", .driver = "snd_hda_intel", .group = 1});
+    root.write("/etc/kata-containers/configuration.toml",
+               "[hypervisor.qemu]\nmachine_type = \"q35\"\nunknown_key = 1\n");
+    fake::FakeKernel kernel(root);
+    std::set<std::string> keys;
+    const std::vector<std::vector<std::string>> commands{{"gpus", "--all"},
+                                                         {"types"},
+                                                         {"create", "i915-GVTg_V4_8"},
+                                                         {"vgpus"},
+                                                         {"bind", "0000:00:02.0"},
+                                                         {"restore", "0000:00:02.0"},
+                                                         {"check"},
+                                                         {"config", "check"},
+                                                         {"config", "show"},
+                                                         {"config", "enable"},
+                                                         {"remove", "bad"}};
+    for (auto args : commands) {
+        args.insert(args.begin(), {"--root", root.path().string(), "--json"});
+        const auto run = command(args);
+        ASSERT_FALSE(run.out.empty()) << args[3] << ": " << run.err;
+        collect(json::parse(run.out), keys);
+    }
+    EXPECT_GT(keys.size(), 60u);
+    const auto doc = read_file(KATA_VFIO_SOURCE_DIR "/docs/json.md").value();
+    for (const auto& key : keys)
+        EXPECT_TRUE(doc.find("`" + key + "`") != std::string::npos ||
+                    doc.find("\"" + key + "\"") != std::string::npos)
+            << key;
+}
+
+} // namespace
+} // namespace kata_vfio::cli
