@@ -26,9 +26,12 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
     auto turn = co_await turnstile_.enter();
     auto held = context_.state.lock_sandbox(id_);
     auto state = load_state(context_.state.sandbox(id_));
-    if (!state)
+    if (!state) {
+        // Released meanwhile: taking the lock has made its directory again.
+        context_.state.remove_sandbox(id_);
         throw Failure(Errc::sandbox_not_found, "sandbox " + id_ + " is not known here")
             .remedy("open it first: kata-vfio sandbox open " + id_ + " --qmp SOCKET");
+    }
     co_return Locked(std::move(turn), std::move(held), std::move(*state));
 }
 
@@ -66,14 +69,18 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
         throw Failure(Errc::sandbox_not_found, "sandbox " + id_ + " is not known here")
             .remedy("open it with the path of its QMP socket: kata-vfio sandbox open " + id_ +
                     " --qmp SOCKET");
-    if (remembered && !qmp_socket.empty() && qmp_socket != remembered->qmp_socket &&
-        !remembered->attachments.empty())
+    const auto require_same_qemu = [&] {
+        if (!remembered || qmp_socket == remembered->qmp_socket || remembered->attachments.empty())
+            return;
         throw Failure(Errc::invalid_argument,
                       "sandbox " + id_ + " is remembered with another QMP socket")
             .blocked_by(std::to_string(remembered->attachments.size()) +
                         " attachments in the QEMU at " + remembered->qmp_socket)
             .remedy("release the sandbox first: kata-vfio sandbox release " + id_);
-    if (qmp_socket.empty())
+    };
+    if (!qmp_socket.empty())
+        require_same_qemu();
+    else
         qmp_socket = remembered->qmp_socket;
     if (!qmp_socket.starts_with('/'))
         throw Failure(Errc::invalid_argument,
@@ -84,6 +91,10 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     const auto machine = co_await qemu::require_pc_machine(*session_);
 
     const auto held = context_.state.lock_sandbox(id_);
+    // Read again: QEMU serves one client, and the one that had the monitor while we waited for it
+    // may have attached and detached.
+    remembered = load_state(directory);
+    require_same_qemu();
     SandboxState state = remembered.value_or(SandboxState{});
     state.id = id_;
     state.qmp_socket = qmp_socket;

@@ -60,6 +60,12 @@ void World::start_with_sandbox() {
     ASSERT_TRUE(detached.ok()) << detached;
 }
 
+Snapshot World::snapshot() const {
+    if (kernel)
+        (void)kernel->log(); // waits for what it has in hand: a directory it is clearing away
+    return Snapshot::of(root.path());
+}
+
 void World::expect_untouched(const Snapshot& before) const {
     EXPECT_EQ(difference(before, snapshot()), "");
 }

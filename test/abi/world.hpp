@@ -41,7 +41,7 @@ class World : public ::testing::Test {
     /// compared whole.
     void start_with_sandbox();
 
-    Snapshot snapshot() const { return Snapshot::of(root.path()); }
+    Snapshot snapshot() const;
     /// Fails the test when `call` changed anything below the host root.
     void expect_untouched(const Snapshot& before) const;
     /// The call failed with this status, its parts are in one text each, and nothing changed.
