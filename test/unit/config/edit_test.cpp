@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <iterator>
+#include <random>
 
 using namespace kata_vfio;
 using namespace kata_vfio::config;
@@ -156,6 +158,36 @@ TEST(Edit, AnyKeyAndLiteral) {
                 StartsWith("config_invalid: the new value:1:10: not valid TOML"));
     EXPECT_THAT(thrown([] { set_value_in("", table, "kernel", "1\nmachine_type = 'q35'"); }),
                 HasSubstr("must be one value"));
+}
+
+TEST(Edit, DamagedFilesAreRefusedOrEditedRightNeverMangled) {
+    const auto stock = slurp(fixtures / "good" / "kata-2.1.toml");
+    constexpr std::string_view pieces[] = {"\"",      "'''",  "[", "]",
+                                           "\n",      "\r\n", "#", "=",
+                                           "{",       "\xff", ".", "hotplug_vfio_on_root_bus",
+                                           " = false"};
+    std::mt19937 random(1); // the same damage in every run
+    int refused = 0, edited = 0;
+    for (int round = 0; round < 1500; ++round) {
+        auto text = stock;
+        for (auto hits = random() % 3 + 1; hits > 0; --hits) {
+            const auto at = random() % text.size();
+            if (random() % 2 == 0)
+                text.erase(at, random() % 40);
+            else
+                text.insert(at, pieces[random() % std::size(pieces)]);
+        }
+        try {
+            const auto edit = turned_on(text);
+            ++edited;
+            ASSERT_EQ(turned_on(edit.text).kind, EditKind::none) << text;
+        } catch (const Failure& failure) {
+            ++refused;
+            ASSERT_EQ(failure.code(), Errc::config_invalid) << text;
+        }
+    }
+    EXPECT_GT(refused, 100);
+    EXPECT_GT(edited, 100);
 }
 
 class EditFile : public testing::Test {
