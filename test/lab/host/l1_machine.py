@@ -5,9 +5,12 @@ import shlex
 
 # no_timer_check: on a busy build machine the kernel's boot-time check of its timer
 # interrupt misses its ticks, and with interrupt remapping it panics over that.
+# tsc=reliable: TCG's time stamp counter is one for all processors, but Linux cannot
+# know and would read the HPET instead, under QEMU's global lock; a tick then takes so
+# long on a busy build machine that L1 does nothing but ticks (soft lockups seen).
 # loglevel=5 keeps the traces of lockups in the console log. The rest saves boot time.
 KERNEL_ARGS = (
-    "console=ttyS0 loglevel=5 panic=-1 intel_iommu=on iommu=pt no_timer_check "
+    "console=ttyS0 loglevel=5 panic=-1 intel_iommu=on iommu=pt no_timer_check tsc=reliable "
     "nokaslr mitigations=off cryptomgr.notests audit=0 pci=noearly"
 )
 
