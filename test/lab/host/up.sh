@@ -41,6 +41,8 @@ for tool in apt-get apt-cache dpkg-deb depmod modprobe cpio xz make gcc-12 flock
     command -v "$tool" >/dev/null || missing+=("$tool")
 done
 ((${#missing[@]} == 0)) || die "not installed: ${missing[*]}. Install the packages named in $lab/packages.txt (test/setup does)."
+[[ $cache == /* && $cache != *[[:space:]]* ]] ||
+    die "KATA_VFIO_LAB_CACHE='$cache' must be an absolute path without white space (the kernel's build needs that)."
 mkdir -p "$cache" 2>/dev/null && [[ -w $cache ]] ||
     die "cannot write the cache folder $cache. Run as root, or set KATA_VFIO_LAB_CACHE to a folder you own."
 

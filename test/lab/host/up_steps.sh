@@ -79,22 +79,26 @@ make_modules() {
 
 make_vmlinux() { python3 -I "$lab/host/extract_vmlinux.py" "$kernel/boot/vmlinuz-$KVER" "$1"; }
 
-# module_paths MODULE...: these and what they need, in the order to load them
+# module_paths MODULE...: these and what they need, in the order to load them, into $paths
 module_paths() {
-    modprobe -d "$modules" -S "$KVER" -a --show-depends "$@" | sed -n 's/^insmod \([^ ]*\).*/\1/p' |
-        awk '!seen[$0]++'
+    paths=$(modprobe -d "$modules" -S "$KVER" -a --show-depends "$@" | sed -n 's/^insmod \([^ ]*\).*/\1/p' |
+        awk '!seen[$0]++') || die "a module of $* is not in $modules"
 }
 
 # pack DIR CPIO: uncompressed, because unpacking gzip costs more emulated time than loading the bytes
-pack() { (cd "$1" && find . | cpio -o -H newc -R 0:0 --quiet) >"$2"; rm -r "$1"; }
+pack() {
+    (cd "$1" && find . | cpio -o -H newc -R 0:0 --quiet) >"$2"
+    rm -r "$1"
+}
 
 make_l1_initramfs() {
-    local root=$1.root path
+    local root=$1.root path paths
     mkdir -p "$root"/{bin,modules,proc,sys,dev,lower,upper,root}
     cp "$(command -v busybox)" "$root/bin/busybox"
     cp "$lab/l1/init" "$lab/l1/stage2" "$root/"
     chmod 755 "$root"/{init,stage2}
-    for path in $(module_paths virtio_pci virtio_console 9pnet_virtio 9p overlay); do
+    module_paths virtio_pci virtio_console 9pnet_virtio 9p overlay
+    for path in $paths; do
         cp "$path" "$root/modules/"
         basename "$path" >>"$root/modules/order"
     done
@@ -102,7 +106,7 @@ make_l1_initramfs() {
 }
 
 make_l2_initramfs() {
-    local root=$1.root path tree=$1.root/lib/modules/$KVER
+    local root=$1.root path paths tree=$1.root/lib/modules/$KVER
     mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,run,usr/bin} "$tree"
     cp "$(command -v busybox)" "$root/bin/busybox"
     for path in $("$root/bin/busybox" --list); do
@@ -117,13 +121,13 @@ make_l2_initramfs() {
         mkdir -p "$root$(dirname "$path")"
         cp -L "$path" "$root$path"
     done
-    for path in $(module_paths virtio_pci virtio_console bochs e1000e nvme); do
-        cp "$path" "$tree/"
-    done
-    for path in $(module_paths virtio_pci virtio_console); do
+    module_paths virtio_pci virtio_console bochs e1000e nvme
+    for path in $paths; do cp "$path" "$tree/"; done
+    module_paths virtio_pci virtio_console
+    for path in $paths; do
         basename "$path" >>"$tree/first"
     done
-    cp "$modules/lib/modules/$KVER"/modules.{order,builtin} "$tree/"
+    cp "$modules/lib/modules/$KVER"/modules.{order,builtin,builtin.modinfo} "$tree/"
     depmod -b "$root" "$KVER"
     pack "$root" "$1"
 }
