@@ -30,7 +30,7 @@ CpuGeneration of_core_number(const std::string& digits, bool g_suffix, bool mobi
             return {first_two, first_two == 10 && g_suffix};
         return {digits[0] - '0', false};
     }
-    return {1, false}; // i7-920
+    return {1, false}; // i7-920, i7-920XM
 }
 
 std::optional<CpuGeneration> of_core(std::string_view model) {
@@ -39,6 +39,9 @@ std::optional<CpuGeneration> of_core(std::string_view model) {
         return CpuGeneration{14, false};
     if (find(model, match, "([0-9]+)th Gen Intel"))
         return CpuGeneration{number_of(match, 1), false};
+    // "i7 CPU         920", "i5 CPU       M 520": so the first ones are written.
+    if (find(model, match, "Core\\(TM\\) i[3579] CPU +(?:[A-Z] +)?[0-9]{3}"))
+        return CpuGeneration{1, false};
     // i3-N305: Alder Lake.
     if (find(model, match, "Core\\(TM\\) i3-N[0-9]{3}"))
         return CpuGeneration{12, false};

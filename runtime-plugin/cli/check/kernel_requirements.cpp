@@ -63,14 +63,16 @@ Requirement judge(const HostFacts& facts, const Option& option) {
 }
 
 /// VFIO_MDEV_DEVICE depended on VFIO_MDEV alone, so a kernel that has the one and no line about the
-/// other is one that no longer knows it: its code is in mdev itself there.
+/// other is one that no longer knows it: its code is in mdev itself there. Without VFIO_MDEV there
+/// is no line in either case.
 void forgive_mdev_device(const KernelConfig& config, Requirement& line) {
-    const bool mdev = config.state("CONFIG_VFIO_MDEV") == State::builtin ||
-                      config.state("CONFIG_VFIO_MDEV") == State::module;
-    if (!mdev || config.state("CONFIG_VFIO_MDEV_DEVICE") != State::absent)
+    if (config.state("CONFIG_VFIO_MDEV_DEVICE") != State::absent)
         return;
-    line.verdict = Verdict::pass;
-    line.detail = "newer kernels have no such option: it is part of CONFIG_VFIO_MDEV";
+    const auto mdev = config.state("CONFIG_VFIO_MDEV");
+    const bool on = mdev == State::builtin || mdev == State::module;
+    line.verdict = on ? Verdict::pass : Verdict::unknown;
+    line.detail = on ? "newer kernels have no such option: it is part of CONFIG_VFIO_MDEV"
+                     : "can't be told without CONFIG_VFIO_MDEV (newer kernels have no such option)";
     line.fix.clear();
 }
 

@@ -12,17 +12,17 @@
 namespace kata_vfio::cli {
 
 /// One run of the command, in this process.
-struct Run {
+struct Done {
     int status = 0;
     std::string out, err;
 
     boost::json::object json() const { return boost::json::parse(out).as_object(); }
 };
 
-inline Run command(const std::vector<std::string>& args) {
+inline Done command(const std::vector<std::string>& args) {
     std::ostringstream out, err;
     Io io{out, err, false};
-    Run result;
+    Done result;
     result.status = run(args, io);
     result.out = out.str();
     result.err = err.str();

@@ -16,7 +16,7 @@ struct ConfigVerbs : testing::Test {
         root.write("/etc/kata-containers/configuration.toml", text);
         return root.at("/etc/kata-containers/configuration.toml").string();
     }
-    Run run(std::vector<std::string> args) const {
+    Done run(std::vector<std::string> args) const {
         args.insert(args.begin(), {"--root", root.path().string()});
         return command(args);
     }
