@@ -6,6 +6,7 @@
 #include "mdev/mdev_type.hpp"
 #include "vfio/host_write.hpp"
 #include "vfio/iommu_group.hpp"
+#include "vfio/sysfs_read.hpp"
 #include "vfio/vfio_node.hpp"
 #include "vfio/wait_path.hpp"
 
@@ -70,25 +71,26 @@ void take_back(const vfio::HostRoot& root, const Uuid& uuid, Failure& failure) {
 std::optional<std::string> missing_part(const vfio::HostRoot& root, const Uuid& uuid,
                                         vfio::Deadline deadline) {
     const auto dir = root.sys("bus/mdev/devices") / uuid.text();
-    if (!vfio::wait_exists(dir, deadline))
+    if (!vfio::wait_exists(dir, deadline, root.watches()))
         return root.told(dir).string();
     // On sysfs this link is there when the write returns, or the vfio driver of the parent has not
     // taken the device and never will.
     if (!vfio::settled(
-            dir, [&dir] { return vfio::group_link(dir).has_value(); }, deadline))
+            dir, [&dir] { return vfio::group_link(dir).has_value(); }, deadline, root.watches()))
         return root.told(dir / "iommu_group").string();
     // udev, or whoever fills this container's /dev, may be later than the kernel.
     const bool by_group = fs::exists(root.sys("class/vfio"));
     if (by_group) {
         const auto node = vfio::group_node(root, vfio::group_link(dir).value_or(0));
-        return vfio::wait_exists(node, deadline) ? std::nullopt
-                                                 : std::optional(root.told(node).string());
+        return vfio::wait_exists(node, deadline, root.watches())
+                   ? std::nullopt
+                   : std::optional(root.told(node).string());
     }
     const auto has_node = [&] {
         const auto device = find_device(root, uuid);
         return device && device->node;
     };
-    return vfio::wait_until(root.dev("vfio/devices"), has_node, deadline)
+    return vfio::wait_until(root.dev("vfio/devices"), has_node, deadline, root.watches())
                ? std::nullopt
                : std::optional<std::string>("its node in /dev/vfio/devices");
 }
@@ -131,15 +133,14 @@ MdevDevice create(const vfio::HostRoot& root, std::string_view parent, std::stri
                   const Uuid& uuid, vfio::Deadline deadline) {
     const auto doing = "create vGPU " + uuid.text();
     try {
+        const auto type_dir = type_path(root, parent, type);
         // These give the better text; the write below is what decides.
-        const auto known = read_type(root, parent, type);
         if (find_device(root, uuid))
             throw exists_failure(root, uuid);
-        if (known.available_instances == 0)
+        if (vfio::number_attribute(type_dir / "available_instances") == 0)
             throw full_failure(root, parent, type);
 
-        const auto control = parent_path(root, parent) / "mdev_supported_types" / type / "create";
-        const auto result = vfio::host_write_direct(control, uuid.text() + "\n");
+        const auto result = vfio::host_write_direct(type_dir / "create", uuid.text() + "\n");
         if (result.outcome != vfio::HostWriteOutcome::done)
             throw create_failure(root, parent, type, uuid, result.error);
 

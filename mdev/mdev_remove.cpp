@@ -28,7 +28,7 @@ RemoveResult remove(const vfio::HostRoot& root, const Uuid& uuid, vfio::Deadline
         return {};
     const auto dir = parent_side(root, *device);
     const auto proven = [&](std::optional<vfio::PendingWrite> helper) -> RemoveResult {
-        if (vfio::wait_gone(dir, deadline))
+        if (vfio::wait_gone(dir, deadline, root.watches()))
             return {RemoveOutcome::removed, std::nullopt};
         return {RemoveOutcome::pending, std::move(helper)};
     };

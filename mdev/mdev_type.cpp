@@ -80,10 +80,9 @@ std::string advice_for_none() {
 } // namespace
 
 fs::path parent_path(const vfio::HostRoot& root, std::string_view name) {
-    std::error_code ec;
     if (is_component(name)) {
-        auto path = fs::canonical(root.sys("class/mdev_bus") / name, ec);
-        if (!ec)
+        auto path = root.sys("class/mdev_bus") / name;
+        if (std::error_code ec; fs::is_directory(path, ec))
             return path;
     }
     Failure failure(Errc::parent_not_found,
@@ -94,6 +93,16 @@ fs::path parent_path(const vfio::HostRoot& root, std::string_view name) {
     const auto near = nearest(name, names);
     throw failure.remedy((near.empty() ? "" : "did you mean " + near + "? ") + "there " +
                          (names.size() == 1 ? "is " : "are ") + join_words(names));
+}
+
+fs::path type_path(const vfio::HostRoot& root, std::string_view parent, std::string_view type) {
+    auto path = parent_path(root, parent) / "mdev_supported_types";
+    if (is_component(type))
+        if (std::error_code ec; fs::is_directory(path / type, ec))
+            return path / type;
+    // Throws, with the text that fits.
+    find_type(root, type, parent);
+    return path / type;
 }
 
 std::vector<MdevParent> list_parents(const vfio::HostRoot& root) {
@@ -108,15 +117,14 @@ std::vector<MdevParent> list_parents(const vfio::HostRoot& root) {
 }
 
 MdevParent read_parent(const vfio::HostRoot& root, std::string_view name) {
-    return load_parent(std::string(name), parent_path(root, name));
+    const auto path = parent_path(root, name);
+    std::error_code ec;
+    auto resolved = fs::canonical(path, ec);
+    return load_parent(std::string(name), ec ? path : resolved);
 }
 
 MdevType read_type(const vfio::HostRoot& root, std::string_view parent, std::string_view type) {
-    // The one directory when it is there; the long way only for the text of a refusal.
-    const auto types = parent_path(root, parent) / "mdev_supported_types";
-    if (is_component(type) && fs::is_directory(types / type))
-        return load_type(types / type);
-    return find_type(root, type, parent).front().type;
+    return load_type(type_path(root, parent, type));
 }
 
 std::vector<TypeOffer> find_type(const vfio::HostRoot& root, std::string_view type,

@@ -59,8 +59,13 @@ std::vector<MdevParent> list_parents(const vfio::HostRoot& root);
 /// Throws Failure: parent_not_found (with the nearest, or what a host without parents lacks).
 MdevParent read_parent(const vfio::HostRoot& root, std::string_view name);
 
-/// The directory of a parent below the root, links resolved; throws as read_parent().
+/// The directory of a parent below the root, by its name in /sys/class/mdev_bus (a link there, not
+/// resolved); throws as read_parent().
 std::filesystem::path parent_path(const vfio::HostRoot& root, std::string_view name);
+
+/// The directory of a type at that parent; throws as read_type().
+std::filesystem::path type_path(const vfio::HostRoot& root, std::string_view parent,
+                                std::string_view type);
 
 /// Throws Failure: parent_not_found, type_not_found as find_type().
 MdevType read_type(const vfio::HostRoot& root, std::string_view parent, std::string_view type);

@@ -91,7 +91,7 @@ class Executor {
         const auto gone = [this] { return !link_name(dir_ / "driver").has_value(); };
         if (result.outcome == HostWriteOutcome::failed && !gone())
             refused(path, address_.text(), result);
-        if (!settled(dir_, gone, deadline_))
+        if (!settled(dir_, gone, deadline_, root_.watches()))
             throw Failure(Errc::bind_failed, address_.text() + " is still bound to " +
                                                  link_name(dir_ / "driver").value_or("nothing") +
                                                  " after the unbind from " + driver);
@@ -109,7 +109,7 @@ class Executor {
         // The write succeeds whatever has bound, and gives EINVAL for whatever a probe failed with.
         const auto any = [this] { return link_name(dir_ / "driver").has_value(); };
         if (done)
-            settled(dir_, any, deadline_);
+            settled(dir_, any, deadline_, root_.watches());
         const auto now = link_name(dir_ / "driver");
         if (now == driver)
             return;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "vfio/watch_pool.hpp"
+
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 namespace kata_vfio::vfio {
@@ -21,6 +24,9 @@ class HostRoot {
     std::filesystem::path run(std::string_view below = {}) const { return at("run", below); }
     std::filesystem::path boot(std::string_view below = {}) const { return at("boot", below); }
     std::filesystem::path lib(std::string_view below = {}) const { return at("lib", below); }
+
+    /// Shared by all copies of this root.
+    WatchPool& watches() const noexcept { return *watches_; }
 
     const std::filesystem::path& root() const noexcept { return root_; }
     bool is_real() const { return root_ == "/"; }
@@ -42,6 +48,7 @@ class HostRoot {
     }
 
     std::filesystem::path root_;
+    std::shared_ptr<WatchPool> watches_ = std::make_shared<WatchPool>();
 };
 
 } // namespace kata_vfio::vfio

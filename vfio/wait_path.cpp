@@ -46,11 +46,10 @@ bool on_sysfs(const fs::path& directory) {
 /// One inotify descriptor that watches the nearest directory there is.
 class NameWatch {
   public:
-    NameWatch() : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-        if (!fd_)
-            throw host_failure(errno, "can't watch a directory (inotify)")
-                .remedy("raise fs.inotify.max_user_instances");
-    }
+    explicit NameWatch(WatchPool& pool) : pool_(pool), fd_(pool.take()) {}
+    ~NameWatch() { pool_.give(std::move(fd_), watch_); }
+    NameWatch(const NameWatch&) = delete;
+    NameWatch& operator=(const NameWatch&) = delete;
 
     /// True when a watch was set now, so that the names must be looked at again.
     bool arm(const fs::path& wanted) {
@@ -86,6 +85,7 @@ class NameWatch {
     const fs::path& armed() const noexcept { return armed_; }
 
   private:
+    WatchPool& pool_;
     UniqueFd fd_;
     int watch_ = -1;
     fs::path armed_;
@@ -93,10 +93,11 @@ class NameWatch {
 
 } // namespace
 
-bool wait_until(const fs::path& directory, const std::function<bool()>& holds, Deadline deadline) {
+bool wait_until(const fs::path& directory, const std::function<bool()>& holds, Deadline deadline,
+                WatchPool& pool) {
     if (holds())
         return true;
-    NameWatch watch;
+    NameWatch watch(pool);
     for (;;) {
         const bool fresh = watch.arm(directory);
         if (holds())
@@ -110,20 +111,21 @@ bool wait_until(const fs::path& directory, const std::function<bool()>& holds, D
     }
 }
 
-bool settled(const fs::path& directory, const std::function<bool()>& holds, Deadline deadline) {
+bool settled(const fs::path& directory, const std::function<bool()>& holds, Deadline deadline,
+             WatchPool& pool) {
     if (holds())
         return true;
-    return !on_sysfs(nearest_directory(directory)) && wait_until(directory, holds, deadline);
+    return !on_sysfs(nearest_directory(directory)) && wait_until(directory, holds, deadline, pool);
 }
 
-bool wait_exists(const fs::path& path, Deadline deadline) {
+bool wait_exists(const fs::path& path, Deadline deadline, WatchPool& pool) {
     return wait_until(
-        path.parent_path(), [&path] { return name_exists(path); }, deadline);
+        path.parent_path(), [&path] { return name_exists(path); }, deadline, pool);
 }
 
-bool wait_gone(const fs::path& path, Deadline deadline) {
+bool wait_gone(const fs::path& path, Deadline deadline, WatchPool& pool) {
     return wait_until(
-        path.parent_path(), [&path] { return !name_exists(path); }, deadline);
+        path.parent_path(), [&path] { return !name_exists(path); }, deadline, pool);
 }
 
 } // namespace kata_vfio::vfio

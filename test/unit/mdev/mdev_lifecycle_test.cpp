@@ -203,7 +203,8 @@ TEST_F(Lifecycle, ARemoveReleasedWhileItWaitsIsRemoved) {
     create(root.host(), parent, type, uuid, 10s);
     kernel->hold_remove(uuid.text());
     std::thread releaser([&] {
-        EXPECT_TRUE(vfio::wait_gone(root.at("/sys/bus/mdev/devices/" + uuid.text()), 10s));
+        EXPECT_TRUE(vfio::wait_gone(root.at("/sys/bus/mdev/devices/" + uuid.text()), 10s,
+                                    root.host().watches()));
         kernel->release(uuid.text());
     });
     EXPECT_EQ(remove(root.host(), uuid, 10s).outcome, RemoveOutcome::removed);

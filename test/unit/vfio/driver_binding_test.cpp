@@ -75,7 +75,7 @@ TEST_F(Binding, BindsProvesAndRestores) {
     EXPECT_EQ(result.outcome, RestoreOutcome::restored);
     EXPECT_EQ(result.note, "0000:00:02.0 has driver i915, no driver_override again");
     EXPECT_EQ(state(), (BindState{"i915", std::nullopt}));
-    EXPECT_TRUE(wait_gone(root.at("/dev/vfio/1"), 10s));
+    EXPECT_TRUE(wait_gone(root.at("/dev/vfio/1"), 10s, root.host().watches()));
     EXPECT_EQ(restore_driver(root.host(), record, 10s).outcome, RestoreOutcome::unchanged);
     const std::vector<std::string> log{"unbind 0000:00:02.0 from i915", "probe 0000:00:02.0",
                                        "unbind 0000:00:02.0 from vfio-pci", "probe 0000:00:02.0"};
@@ -143,7 +143,8 @@ TEST_F(Binding, AnUnbindThatBlocksEndsAtTheDeadline) {
     EXPECT_THAT(text, HasSubstr("kata-vfio restore"));
     // It ends later, and the journal's record puts the function right from where it is then.
     kernel.release("0000:00:02.0");
-    ASSERT_TRUE(wait_gone(root.at("/sys/bus/pci/drivers/i915/0000:00:02.0"), 10s));
+    ASSERT_TRUE(
+        wait_gone(root.at("/sys/bus/pci/drivers/i915/0000:00:02.0"), 10s, root.host().watches()));
     EXPECT_EQ(restore_driver(root.host(), journal.at(0), 10s).outcome, RestoreOutcome::restored);
     EXPECT_EQ(state(), (BindState{"i915", std::nullopt}));
 }

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+WatchPool pool;
+
 /// Does something a little later, in a thread: a timer, so that the waiter really waits.
 std::thread later(std::chrono::milliseconds after, std::function<void()> act) {
     return std::thread([after, act = std::move(act)] {
@@ -36,15 +38,15 @@ std::thread later(std::chrono::milliseconds after, std::function<void()> act) {
 
 TEST(WaitPath, ThereAlreadyCostsNoWait) {
     fake::FakeRoot root;
-    EXPECT_TRUE(wait_exists(root.at("/sys/bus"), 0ms));
-    EXPECT_TRUE(wait_gone(root.at("/sys/none"), 0ms));
+    EXPECT_TRUE(wait_exists(root.at("/sys/bus"), 0ms, pool));
+    EXPECT_TRUE(wait_gone(root.at("/sys/none"), 0ms, pool));
 }
 
 TEST(WaitPath, TheDeadlineEndsIt) {
     fake::FakeRoot root;
     const auto start = Deadline::Clock::now();
-    EXPECT_FALSE(wait_exists(root.at("/sys/none/at/all"), 30ms));
-    EXPECT_FALSE(wait_gone(root.at("/sys/bus"), 30ms));
+    EXPECT_FALSE(wait_exists(root.at("/sys/none/at/all"), 30ms, pool));
+    EXPECT_FALSE(wait_gone(root.at("/sys/bus"), 30ms, pool));
     EXPECT_GE(Deadline::Clock::now() - start, 60ms);
 }
 
@@ -56,7 +58,7 @@ TEST(WaitPath, DirectoriesMadeOneByOne) {
         std::ofstream(root.at("/run/a/b/c")) << "x";
     });
     const auto start = Deadline::Clock::now();
-    EXPECT_TRUE(wait_exists(root.at("/run/a/b/c"), 10s));
+    EXPECT_TRUE(wait_exists(root.at("/run/a/b/c"), 10s, pool));
     EXPECT_LT(Deadline::Clock::now() - start, 5s);
     maker.join();
 }
@@ -65,7 +67,7 @@ TEST(WaitPath, GoneWithTheWholeDirectory) {
     fake::FakeRoot root;
     fs::create_directories(root.at("/run/a/b"));
     auto remover = later(20ms, [&] { fs::remove_all(root.at("/run/a")); });
-    EXPECT_TRUE(wait_gone(root.at("/run/a/b"), 10s));
+    EXPECT_TRUE(wait_gone(root.at("/run/a/b"), 10s, pool));
     remover.join();
 }
 
@@ -73,14 +75,14 @@ TEST(WaitPath, GoneByRename) {
     fake::FakeRoot root;
     fs::create_directories(root.at("/run/a/b"));
     auto mover = later(20ms, [&] { fs::rename(root.at("/run/a"), root.at("/run/z")); });
-    EXPECT_TRUE(wait_gone(root.at("/run/a/b"), 10s));
+    EXPECT_TRUE(wait_gone(root.at("/run/a/b"), 10s, pool));
     mover.join();
 }
 
 TEST(WaitPath, ADanglingLinkExists) {
     fake::FakeRoot root;
     auto maker = later(20ms, [&] { fs::create_symlink("/nowhere", root.at("/run/link")); });
-    EXPECT_TRUE(wait_exists(root.at("/run/link"), 10s));
+    EXPECT_TRUE(wait_exists(root.at("/run/link"), 10s, pool));
     maker.join();
 }
 
@@ -91,7 +93,7 @@ TEST(WaitPath, NamesRecreatedManyTimesAreNotMissed) {
             fs::create_directories(root.at("/run/x/y"));
             std::ofstream(root.at("/run/x/y/z")) << "x";
         });
-        EXPECT_TRUE(wait_exists(root.at("/run/x/y/z"), 10s)) << i;
+        EXPECT_TRUE(wait_exists(root.at("/run/x/y/z"), 10s, pool)) << i;
         maker.join();
         fs::remove_all(root.at("/run/x"));
     }
@@ -102,12 +104,30 @@ TEST(WaitPath, OnRealSysfsAnEffectIsFinalAtOnce) {
         GTEST_SKIP() << "no sysfs is mounted here";
     const auto start = Deadline::Clock::now();
     EXPECT_FALSE(settled(
-        "/sys/kernel", [] { return false; }, 10s));
+        "/sys/kernel", [] { return false; }, 10s, pool));
     EXPECT_LT(Deadline::Clock::now() - start, 5s);
     // Another's change is looked for again and again: no event would come.
     int asked = 0;
     EXPECT_TRUE(wait_until(
-        "/sys/kernel", [&] { return ++asked == 5; }, 10s));
+        "/sys/kernel", [&] { return ++asked == 5; }, 10s, pool));
+}
+
+TEST(WaitPath, DescriptorsAreKeptAndBounded) {
+    fake::FakeRoot root;
+    WatchPool own;
+    const auto count = [] {
+        return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+    };
+    const auto before = count();
+    for (int i = 0; i < 20; ++i)
+        EXPECT_FALSE(wait_exists(root.at("/run/none"), 1ms, own));
+    EXPECT_EQ(count(), before + 1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i)
+        threads.emplace_back([&] { EXPECT_FALSE(wait_exists(root.at("/run/none"), 50ms, own)); });
+    for (auto& thread : threads)
+        thread.join();
+    EXPECT_LE(count(), before + static_cast<long>(WatchPool::most_idle));
 }
 
 TEST(Deadline, NeverEarlyNeverNegative) {
