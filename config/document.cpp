@@ -191,8 +191,11 @@ void throw_problems(const std::vector<Problem>& problems) {
     if (problems.empty())
         return;
     std::string lines;
-    for (const auto& problem : problems)
-        lines += (lines.empty() ? "" : "\n") + problem.str();
+    for (const auto& problem : problems) {
+        if (!lines.empty())
+            lines += '\n';
+        lines += problem.str();
+    }
     throw Failure(Errc::config_invalid, lines);
 }
 

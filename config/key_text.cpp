@@ -51,7 +51,7 @@ std::string toml_literal(const Slot& slot) {
             } else {
                 std::string list = "[";
                 for (const auto& element : *value)
-                    list += (list.size() > 1 ? ", " : "") + toml_string(element);
+                    list += std::string(list.size() > 1 ? ", " : "") + toml_string(element);
                 return list + "]";
             }
         },
@@ -89,7 +89,7 @@ std::string range_text(const Key& key) {
     // The bounds of a 32-bit number are QEMU's, of no interest to a reader.
     const bool low = key.min > std::numeric_limits<std::int32_t>::min();
     const bool high = key.max < std::numeric_limits<std::int32_t>::max();
-    const std::string unit = key.unit.empty() ? "" : " " + std::string(key.unit);
+    const auto unit = key.unit.empty() ? std::string() : std::string(" ").append(key.unit);
     if (low && high)
         return std::to_string(key.min) + " to " + std::to_string(key.max) + unit;
     if (low)

@@ -34,11 +34,18 @@ std::string_view kind_of(mode_t mode) {
     }
 }
 
+Problem about(const fs::path& file, std::string why) {
+    Problem problem;
+    problem.at.file = file.string();
+    problem.text = std::move(why);
+    return problem;
+}
+
 /// The bytes of a configuration file, or a problem. Anything but a regular file is never opened:
 /// opening a pipe would wait for a writer for ever.
 std::optional<std::string> read(const fs::path& file, std::vector<Problem>& problems) {
     const auto fail = [&](std::string why) {
-        problems.push_back({{file.string(), 0, 0}, "", std::move(why)});
+        problems.push_back(about(file, std::move(why)));
         return std::nullopt;
     };
     struct stat status {};
@@ -72,17 +79,12 @@ std::vector<fs::path> drop_ins(const fs::path& directory, Configuration& configu
     if (!fs::exists(fs::symlink_status(directory, ec)))
         return {};
     std::vector<fs::path> files;
-    fs::directory_iterator entry(directory, ec);
-    if (ec) {
-        problems.push_back({{directory.string(), 0, 0}, "", "can't be read: " + ec.message()});
-        return {};
-    }
-    for (; entry != fs::directory_iterator(); entry.increment(ec)) {
-        if (ec) {
-            problems.push_back({{directory.string(), 0, 0}, "", "can't be read: " + ec.message()});
-            return {};
-        }
+    // An error ends the loop: the iterator is then the end.
+    for (fs::directory_iterator entry(directory, ec), end; entry != end; entry.increment(ec))
         files.push_back(entry->path());
+    if (ec) {
+        problems.push_back(about(directory, "can't be read: " + ec.message()));
+        return {};
     }
     std::ranges::sort(files, {}, [](const fs::path& file) { return file.filename().native(); });
     std::erase_if(files, [&](const fs::path& file) {
@@ -90,10 +92,9 @@ std::vector<fs::path> drop_ins(const fs::path& directory, Configuration& configu
         // A link that leads nowhere stays in, to be reported when it is read.
         if (::stat(file.c_str(), &status) != 0 || S_ISREG(status.st_mode))
             return false;
-        configuration.warnings.push_back(
-            {{file.string(), 0, 0},
-             "",
-             "is " + std::string(kind_of(status.st_mode)) + " and is skipped: drop-ins are files"});
+        auto told = about(file, "is " + std::string(kind_of(status.st_mode)) +
+                                    " and is skipped: drop-ins are files");
+        configuration.warnings.push_back({std::move(told.at), "", std::move(told.text)});
         return true;
     });
     return files;

@@ -67,7 +67,8 @@ std::string show_toml(const Configuration& configuration) {
             table = key.table;
             text += (text.empty() ? "[" : "\n[") + std::string(table) + "]\n";
         }
-        const auto unit = key.unit.empty() ? "" : " " + std::string(key.unit) + ",";
+        const auto unit =
+            key.unit.empty() ? std::string() : std::string(" ").append(key.unit) + ",";
         text += std::string(key.name) + " = " + toml_literal(key.slot(copy)) + " #" + unit + " " +
                 origin_comment(configuration, key.dotted()) + "\n";
     }

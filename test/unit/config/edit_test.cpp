@@ -168,7 +168,7 @@ TEST(Edit, DamagedFilesAreRefusedOrEditedRightNeverMangled) {
                                            " = false"};
     std::mt19937 random(1); // the same damage in every run
     int refused = 0, edited = 0;
-    for (int round = 0; round < 1500; ++round) {
+    for (int round = 0; round < 500; ++round) {
         auto text = stock;
         for (auto hits = random() % 3 + 1; hits > 0; --hits) {
             const auto at = random() % text.size();
@@ -186,8 +186,8 @@ TEST(Edit, DamagedFilesAreRefusedOrEditedRightNeverMangled) {
             ASSERT_EQ(failure.code(), Errc::config_invalid) << text;
         }
     }
-    EXPECT_GT(refused, 100);
-    EXPECT_GT(edited, 100);
+    EXPECT_GT(refused, 50);
+    EXPECT_GT(edited, 50);
 }
 
 class EditFile : public testing::Test {

@@ -99,6 +99,15 @@ TEST_F(Load, ADropInThatCannotBeReadIsAnError) {
                            "does not exist");
 }
 
+TEST_F(Load, AConfigDThatCannotBeListedIsAnError) {
+    const auto main = dir_.write("configuration.toml", on);
+    dir_.write("config.d", "a file");
+    EXPECT_EQ(error(main), "config_invalid: config.d: can't be read: Not a directory");
+    fs::remove(dir_.path() / "config.d");
+    fs::create_symlink("gone", dir_.path() / "config.d");
+    EXPECT_EQ(error(main), "config_invalid: config.d: can't be read: No such file or directory");
+}
+
 TEST_F(Load, TheErrorsOfAllFilesAreTold) {
     const auto main = dir_.write("configuration.toml", "[hypervisor.qemu]\nkernel = 1\n");
     dir_.write("config.d/1", "[vfio\n");

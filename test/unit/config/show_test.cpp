@@ -40,7 +40,7 @@ TEST(Show, TellsEveryKeyAndItsOrigin) {
     EXPECT_THAT(text, HasSubstr("\nmachine_type = \"pc\" # default\n"));
     EXPECT_THAT(text, HasSubstr("\ndevice_add = 30000 # ms, default\n"));
     for (const auto& key : keys())
-        EXPECT_THAT(text, HasSubstr("\n" + std::string(key.name) + " = "));
+        EXPECT_THAT(text, HasSubstr(std::string("\n").append(key.name) + " = "));
 }
 
 TEST(Show, IsReadBackToTheSameValues) {
@@ -92,8 +92,9 @@ TEST(Schema, EveryKeyIsDocumentedUniqueAndItsDefaultIsInRange) {
             << key.dotted() << " shares another key's place";
         EXPECT_FALSE(key.doc.empty()) << key.dotted();
         EXPECT_FALSE(key.since.empty()) << key.dotted();
-        const auto text = "[" + std::string(key.table) + "]\n" + std::string(key.name) + " = " +
-                          default_literal(key) + "\n";
+        std::string text = "[";
+        text.append(key.table).append("]\n").append(key.name).append(" = ");
+        text += default_literal(key) + "\n";
         EXPECT_EQ(thrown([&] { load_text(text, "f"); }), "") << text;
     }
 }
