@@ -71,7 +71,8 @@ BindReport bind_function(const Host& host, const std::string& bdf) {
     }
     report.iommu_group = group;
     const auto has_node = [&] { return node_of(host.root, function).has_value(); };
-    vfio::wait_until(host.root.dev("vfio"), has_node, host.timeouts.device_node);
+    vfio::wait_until(host.root.dev("vfio"), has_node, host.timeouts.device_node,
+                     host.root.watches());
     report.node = node_of(host.root, function);
     report.blockers =
         vfio::viability_blockers(host.root, vfio::read_group(host.root, group), {address});

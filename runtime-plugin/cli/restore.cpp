@@ -44,7 +44,8 @@ std::optional<std::string> probe(const Host& host, const vfio::PciAddress& addre
         throw host_failure(result.error, "can't write " + address.text() + " to " +
                                              host.root.told(path).string());
     const auto bound = [&] { return vfio::current_driver(host.root, address).has_value(); };
-    vfio::settled(vfio::function_path(host.root, address), bound, host.timeouts.host_write);
+    vfio::settled(vfio::function_path(host.root, address), bound, host.timeouts.host_write,
+                  host.root.watches());
     return vfio::current_driver(host.root, address);
 }
 

@@ -234,7 +234,8 @@ TEST_F(HostVerbs, AnInterruptedBindKeepsTheTrueRecord) {
     ASSERT_EQ(vfio::host_write_direct(unbind, std::string(gpu) + "\n").outcome,
               vfio::HostWriteOutcome::done);
     // The fake's write returns before its effect.
-    ASSERT_TRUE(vfio::wait_gone(root.at(std::string(gpu_dir) + "driver"), std::chrono::seconds(5)));
+    ASSERT_TRUE(vfio::wait_gone(root.at(std::string(gpu_dir) + "driver"), std::chrono::seconds(5),
+                                root.host().watches()));
     ASSERT_EQ(driver(), "");
     const auto bound = ok({"bind", gpu});
     EXPECT_EQ(bound.at("earlier_driver"), "i915");
