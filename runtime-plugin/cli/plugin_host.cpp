@@ -90,9 +90,10 @@ Answer PluginHost::call(const std::string& what, const Start& start) {
 }
 
 void PluginHost::tell_undone(const Failure& failure, const Progress& progress) const {
-    // The ABI's word: a call that ends as cancelled has been undone. What could not be is in the
-    // failure's text, and then nothing is claimed here.
-    if (failure.code() != Errc::cancelled || !failure.advice().empty())
+    // The ABI's word: a call that ends as cancelled has been undone. What could not be is told in
+    // the advice with these words, and then nothing is claimed here.
+    if (failure.code() != Errc::cancelled ||
+        failure.advice().find("undoing stopped at") != std::string::npos)
         return;
     for (std::size_t i = 0; i < steps_before_cancel_; ++i)
         io_.err << "kata-vfio: undone: " << printable(progress.steps()[i]) << '\n';
@@ -100,17 +101,18 @@ void PluginHost::tell_undone(const Failure& failure, const Progress& progress) c
 
 void PluginHost::wait_for(std::uint64_t ticket) {
     for (;;) {
+        // First, so that a signal finds every step that began before it.
         mailbox_.run();
         if (ended_->done)
             return;
         progress_->tick(Progress::Clock::now());
+        while (signals_.take())
+            on_signal(ticket);
         const auto wake = progress_->wake();
         std::array<pollfd, 2> fds{{{mailbox_.fd(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}}};
         const int timeout = wake ? vfio::Deadline(*wake).poll_ms() : -1;
         if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR)
             throw Failure(Errc::internal, "can't wait for the plugin").sys(errno);
-        while (signals_.take())
-            on_signal(ticket);
     }
 }
 
