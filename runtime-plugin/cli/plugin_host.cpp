@@ -136,7 +136,11 @@ void PluginHost::on_log(void* self, int32_t level, kata_vfio_str_t line) {
     auto* host = static_cast<PluginHost*>(self);
     if (level > KATA_VFIO_LOG_WARNING && !host->verbose_)
         return;
-    host->mailbox_.post([host, text = copy(line)] {
+    host->mailbox_.post([host, level, text = copy(line)] {
+        // The plugin logs each step it announces: it has been shown.
+        if (level >= KATA_VFIO_LOG_INFO && host->progress_ && !host->progress_->steps().empty() &&
+            text.ends_with(host->progress_->steps().back()))
+            return;
         host->io_.err << "kata-vfio: " << printable(text) << '\n' << std::flush;
     });
 }

@@ -28,10 +28,8 @@ Requirement judge(const HostFacts& facts, const Module& module) {
                      there ? Verdict::pass : Verdict::fail,
                      there ? "loaded or built in" : "neither loaded nor built in",
                      there ? std::string() : std::string("modprobe ") + module.name};
-    if (!there && module.i915 && facts.offers_vgpus()) {
-        line.required = false;
-        line.detail += " (not needed: a device of another driver offers vGPUs)";
-    }
+    if (!there && module.i915 && facts.offers_vgpus())
+        not_needed(line, other_means);
     return line;
 }
 

@@ -40,9 +40,8 @@ Requirement generation(const HostFacts& facts) {
     line.verdict = found->number >= oldest ? Verdict::pass : Verdict::fail;
     if (line.verdict == Verdict::fail) {
         line.fix = "use a host with a newer CPU; its own graphics are too old";
-        line.required = intel_gpu_or_none(facts);
-        if (!line.required)
-            line.detail += " (not needed: the GPU is not the CPU's)";
+        if (!intel_gpu_or_none(facts))
+            not_needed(line, "the GPU is not the CPU's");
     }
     return line;
 }
@@ -66,9 +65,8 @@ Requirement gvt_generation(const HostFacts& facts) {
     if (known)
         return line;
     line.fix = "use GVT-d here; newer Intel graphics share by SR-IOV instead of GVT-g";
-    line.required = !facts.offers_vgpus();
-    if (!line.required)
-        line.detail += " (not needed: another driver offers vGPUs)";
+    if (facts.offers_vgpus())
+        not_needed(line, other_means);
     return line;
 }
 

@@ -55,10 +55,8 @@ Requirement judge(const HostFacts& facts, const Option& option) {
     }
     line.verdict = Verdict::fail;
     line.fix = std::string("use a kernel built with ") + option.name + "=m";
-    if (option.i915 && facts.offers_vgpus()) {
-        line.required = false;
-        line.detail += " (not needed: a device of another driver offers vGPUs)";
-    }
+    if (option.i915 && facts.offers_vgpus())
+        not_needed(line, other_means);
     return line;
 }
 
@@ -137,9 +135,8 @@ Requirement gvt_on(const HostFacts& facts) {
     if (line.verdict == Verdict::pass)
         return line;
     line.fix = "add i915.enable_gvt=1 to the kernel command line and reboot";
-    line.required = !facts.offers_vgpus();
-    if (!line.required)
-        line.detail += " (not needed: a device of another driver offers vGPUs)";
+    if (facts.offers_vgpus())
+        not_needed(line, other_means);
     return line;
 }
 

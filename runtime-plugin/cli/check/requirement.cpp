@@ -22,6 +22,12 @@ std::ostream& operator<<(std::ostream& out, Verdict verdict) {
     return out << name(verdict);
 }
 
+void not_needed(Requirement& line, std::string_view because) {
+    line.required = false;
+    line.detail += " (not needed: " + std::string(because) + ")";
+    line.fix.clear();
+}
+
 std::vector<Requirement> evaluate(const HostFacts& facts) {
     std::vector<Requirement> all;
     for (auto rule : {hardware_requirements, kernel_option_requirements, boot_requirements,

@@ -28,6 +28,11 @@ struct Requirement {
     std::string fix;    ///< what to do; "" when it passes
 };
 
+/// Makes a failed line one that keeps nothing from being ready.
+void not_needed(Requirement& line, std::string_view because);
+/// The reason for i915's own lines where offers_vgpus() is true.
+inline constexpr std::string_view other_means = "a device of another driver offers vGPUs";
+
 // The rules, one group each, in the order they are shown. Pure.
 std::vector<Requirement> hardware_requirements(const HostFacts& facts);
 std::vector<Requirement> kernel_option_requirements(const HostFacts& facts);

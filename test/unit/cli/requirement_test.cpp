@@ -169,6 +169,7 @@ TEST(Requirements, AnotherDriversVgpusNeedNothingOfI915) {
         EXPECT_EQ(found.verdict, Verdict::fail) << id;
         EXPECT_FALSE(found.required) << id;
         EXPECT_THAT(found.detail, HasSubstr("not needed")) << id;
+        EXPECT_EQ(found.fix, "") << id;
     }
     EXPECT_TRUE(gvt_g(facts));
     facts.parents.clear();

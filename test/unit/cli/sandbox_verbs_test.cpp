@@ -151,6 +151,9 @@ TEST_F(SandboxVerbs, VerboseTellsEachStep) {
     EXPECT_EQ(attached.status, 0);
     EXPECT_THAT(attached.err, HasSubstr(" s  create vGPU " + std::string(uuid)));
     EXPECT_THAT(attached.err, HasSubstr(" s  plug vfio-" + std::string(uuid)));
+    const auto first = attached.err.find("create vGPU");
+    EXPECT_EQ(attached.err.find("create vGPU", first + 1), std::string::npos)
+        << "the plugin's log of the same step: " << attached.err;
 }
 
 TEST_F(SandboxVerbs, AnnotationsReachThePolicy) {
