@@ -280,15 +280,17 @@ TEST(Session, StrangeMessagesCostOneCommandAtMost) {
     FakeQmp peer;
     peer.greeting()
         .capabilities()
+        .expect("query-version")
+        .reply()
         .raw("{\"return\": 1, \"id\": 99}\r\n{\"return\": 2, \"id\": \"x\"}\r\n{\"return\": 3}\r\n")
         .error_without_id("JSON parse error, stray")
         .raw("{\"event\": \"FROM_THE_FUTURE\", \"data\": [1]}\r\n")
         .expect("query-status")
         .raw("{\"return\": {}, \"id\": inf}\r\n")
         .expect("query-status")
-        .raw("{\"return\": " + std::string(2000, '[') + std::string(2000, ']') + ", \"id\": 2}\r\n")
+        .raw("{\"return\": " + std::string(2000, '[') + std::string(2000, ']') + ", \"id\": 3}\r\n")
         .expect("query-status")
-        .raw("{\"return\": \"" + std::string(5000, 'x') + "\", \"id\": 3}\r\n")
+        .raw("{\"return\": \"" + std::string(5000, 'x') + "\", \"id\": 4}\r\n")
         .expect("query-status")
         .reply("well")
         .expect_hangup()
@@ -296,6 +298,14 @@ TEST(Session, StrangeMessagesCostOneCommandAtMost) {
     run([&]() -> asio::awaitable<void> {
         const FrameLimits limits(4500, 1024);
         const auto session = co_await Session::connect(peer.path(), patient(), nullptr, limits);
+        // Nothing may be in flight while the error without an id arrives: the event says that it
+        // has.
+        auto waiter = session->arm([](const Event& e) { return e.name == "FROM_THE_FUTURE"; });
+        auto first = Command("query-version");
+        co_await session->execute(std::move(first));
+        const auto deadline = std::chrono::steady_clock::now() + 30s;
+        const auto event = co_await waiter.wait_until(deadline);
+        EXPECT_TRUE(event);
         for (const char* why :
              {"not JSON", "nested deeper than our limit", "longer than our limit"}) {
             try {
@@ -399,6 +409,48 @@ TEST(Session, CancelAbandonsOneCommandOnly) {
     loop.run();
     ASSERT_TRUE(error);
     EXPECT_EQ(code_of(error), Errc::cancelled);
+    EXPECT_EQ(peer.finish(), None{});
+}
+
+// A cancellation that came while nothing was awaited must not be forgotten.
+TEST(Session, WhatIsBegunAfterTheCancellationEndsAtOnceAndSendsNothing) {
+    FakeQmp peer;
+    peer.greeting().capabilities().expect("query-status").reply("known").expect_hangup().start();
+    asio::io_context loop(1);
+    asio::cancellation_signal cancel;
+    std::exception_ptr error;
+    auto body = [&]() -> asio::awaitable<void> {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto session = co_await Session::connect(peer.path(), patient());
+        auto waiter = session->arm([](const Event&) { return true; });
+        cancel.emit(asio::cancellation_type::terminal);
+        try {
+            auto command = query_pci();
+            co_await session->execute(std::move(command));
+            ADD_FAILURE();
+        } catch (const Failure& failure) {
+            EXPECT_STREQ(failure.what(), "query-pci was cancelled");
+        }
+        try {
+            const auto deadline = std::chrono::steady_clock::now() + 30s;
+            (void)co_await waiter.wait_until(deadline);
+            ADD_FAILURE();
+        } catch (const Failure& failure) {
+            EXPECT_STREQ(failure.what(), "waiting for QEMU's event was cancelled");
+        }
+        // What has to be known is still asked, and an event that has to come still waited for.
+        auto command = query_status();
+        const auto value = co_await session->execute(std::move(command), OnCancel::finish);
+        EXPECT_EQ(value, "known");
+        const auto soon = std::chrono::steady_clock::now() + 20ms;
+        const auto none = co_await waiter.wait_until(soon, OnCancel::finish);
+        EXPECT_FALSE(none);
+    };
+    asio::co_spawn(
+        loop, body(),
+        asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr e) { error = e; }));
+    loop.run();
+    EXPECT_EQ(code_of(error), Errc::ok);
     EXPECT_EQ(peer.finish(), None{});
 }
 
