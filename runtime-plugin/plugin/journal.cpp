@@ -6,6 +6,7 @@
 #include "config/base/text.hpp"
 
 #include <boost/json.hpp>
+#include <boost/system/system_error.hpp>
 #include <fcntl.h>
 
 #include <cerrno>
@@ -104,6 +105,9 @@ std::optional<LeftJournal> read_journal(const fs::path& sandbox_directory) {
             } else if (!line.contains("done")) {
                 throw std::invalid_argument("none of begin, intent, done, withdrawn");
             }
+        } catch (const boost::system::system_error& error) {
+            // what() would add the source position inside Boost.JSON.
+            throw corrupt(path, i + 1, error.code().message());
         } catch (const std::exception& error) {
             throw corrupt(path, i + 1, error.what());
         }

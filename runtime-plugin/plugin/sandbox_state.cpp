@@ -5,6 +5,7 @@
 #include "config/base/file.hpp"
 
 #include <boost/json.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace kata_vfio::plugin {
 namespace json = boost::json;
@@ -137,12 +138,18 @@ json::object to_json(const SandboxState& state) {
 }
 
 SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {
+    const auto corrupt = [&](const std::string& why) {
+        return Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
+            .said(why)
+            .remedy("it was left as it is: look at it, and move it away when the sandbox is gone");
+    };
     try {
         return from_json(json::parse(bytes).as_object());
+    } catch (const boost::system::system_error& error) {
+        // what() would add the source position inside Boost.JSON.
+        throw corrupt(error.code().message());
     } catch (const std::exception& error) {
-        throw Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
-            .said(error.what())
-            .remedy("it was left as it is: look at it, and move it away when the sandbox is gone");
+        throw corrupt(error.what());
     }
 }
 

@@ -30,7 +30,9 @@ namespace fs = std::filesystem;
 using namespace kata_vfio;
 using Clock = std::chrono::steady_clock;
 
-kata_vfio_str_t str(const std::string& text) { return {text.data(), text.size()}; }
+kata_vfio_str_t str(const std::string& text) {
+    return {text.data(), text.size()};
+}
 
 std::size_t entries(const fs::path& directory) {
     std::error_code ec;
@@ -112,8 +114,7 @@ Plugin open(char** argv) {
     void* library = ::dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     if (!library)
         die(::dlerror()); // NOLINT(concurrency-mt-unsafe): one thread
-    Plugin plugin{static_cast<const kata_vfio_entry_t*>(
-        ::dlsym(library, KATA_VFIO_ENTRY_SYMBOL))};
+    Plugin plugin{static_cast<const kata_vfio_entry_t*>(::dlsym(library, KATA_VFIO_ENTRY_SYMBOL))};
     kata_vfio_plugin_options_t options = KATA_VFIO_INIT(options);
     const std::string config = argv[2], id = argv[3], socket = argv[4];
     options.config_path = str(config);
@@ -211,8 +212,9 @@ int run(char** argv) {
 
 int main(int argc, char** argv) {
     if (argc != 9) {
-        std::fprintf(stderr, "usage: %s LIBRARY CONFIG SANDBOX QMP_SOCKET RAW_QMP_SOCKET TYPE "
-                             "PARENT CYCLES\n",
+        std::fprintf(stderr,
+                     "usage: %s LIBRARY CONFIG SANDBOX QMP_SOCKET RAW_QMP_SOCKET TYPE "
+                     "PARENT CYCLES\n",
                      argv[0]);
         return 2;
     }
