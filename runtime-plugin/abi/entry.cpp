@@ -4,25 +4,47 @@
 #include "runtime-plugin/abi/collected.hpp"
 #include "runtime-plugin/abi/kata_vfio.h"
 #include "runtime-plugin/abi/read_struct.hpp"
+#include "runtime-plugin/abi/read_text.hpp"
 #include "runtime-plugin/plugin/plugin.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
 
 using namespace kata_vfio;
 using abi::Collected;
+using abi::read_text;
 using abi::ResultBox;
-
-struct kata_vfio_plugin {
-    // Declared first, destroyed last: completions of the plugin's last calls are delivered here.
-    Collected collected;
-    std::unique_ptr<plugin::Plugin> core;
-};
 
 struct kata_vfio_sandbox {
     kata_vfio_plugin* owner;
     std::shared_ptr<plugin::Sandbox> core;
+};
+
+struct kata_vfio_plugin {
+    // Declared first, destroyed last: completions of the plugin's last calls come here.
+    Collected collected;
+    /// The handles the host has not closed; those in results nobody collected are among them.
+    std::mutex mutex;
+    std::map<kata_vfio_sandbox*, std::unique_ptr<kata_vfio_sandbox>> handles;
+    std::unique_ptr<plugin::Plugin> core;
+
+    kata_vfio_sandbox* open_handle(std::shared_ptr<plugin::Sandbox> sandbox) {
+        auto handle = std::make_unique<kata_vfio_sandbox>();
+        handle->owner = this;
+        handle->core = std::move(sandbox);
+        auto* const given = handle.get();
+        const std::lock_guard lock(mutex);
+        handles.emplace(given, std::move(handle));
+        return given;
+    }
+    void close_handle(kata_vfio_sandbox* handle) {
+        const std::lock_guard lock(mutex);
+        handles.erase(handle);
+    }
 };
 
 namespace {
@@ -32,14 +54,6 @@ struct OwnedResult {
     kata_vfio_result_t shown; // first: a pointer to it is a pointer to this
     std::unique_ptr<ResultBox> box;
 };
-
-std::string text(kata_vfio_str_t string, std::string_view what) {
-    if (!string.ptr && string.len > 0)
-        throw Failure(Errc::invalid_argument, std::string(what) + " is NULL with a length");
-    if (string.len > 65536)
-        throw Failure(Errc::invalid_argument, std::string(what) + " is longer than 64 KiB");
-    return string.len ? std::string(string.ptr, string.len) : std::string();
-}
 
 template <class F>
 kata_vfio_status_t guarded(F&& f) noexcept {
@@ -73,11 +87,8 @@ plugin::HostServices services_of(const kata_vfio_host_t& host) {
 /// Turns one finished call into its callback, or keeps it for wait().
 plugin::Plugin::Completion completion(kata_vfio_plugin* owner, kata_vfio_call_t call) {
     return [owner, call](std::uint64_t ticket, plugin::Outcome&& outcome) {
-        std::unique_ptr<kata_vfio_sandbox> handle;
-        if (outcome.sandbox)
-            handle.reset(new kata_vfio_sandbox{owner, outcome.sandbox});
-        auto box = std::make_unique<ResultBox>(ticket, std::move(outcome), handle.get());
-        handle.release(); // the host's from here on
+        auto* const handle = outcome.sandbox ? owner->open_handle(outcome.sandbox) : nullptr;
+        auto box = std::make_unique<ResultBox>(ticket, std::move(outcome), handle);
         if (call.callback)
             call.callback(call.user_data, box->result());
         else
@@ -122,8 +133,8 @@ kata_vfio_status_t plugin_open(const kata_vfio_host_t* host,
                 given = abi::read_struct(options, "kata_vfio_plugin_options_t",
                                          offsetof(kata_vfio_plugin_options_t, config_path));
             abi::require_zero(given.reserved, "kata_vfio_plugin_options_t.reserved");
-            auto root = text(given.host_root, "host_root");
-            auto config_path = text(given.config_path, "config_path");
+            auto root = read_text(given.host_root, "host_root");
+            auto config_path = read_text(given.config_path, "config_path");
             const vfio::HostRoot host_root(root.empty() ? "/" : root);
             // Read once, at open: a host that changes its environment later changes nothing here.
             const char* named = std::getenv("KATA_CONF_FILE"); // NOLINT(concurrency-mt-unsafe)
@@ -161,9 +172,10 @@ kata_vfio_status_t sandbox_open(kata_vfio_plugin_t* opened,
             throw Failure(Errc::invalid_argument, "annotations are NULL, or more than 1024");
         std::map<std::string, std::string> annotations;
         for (size_t i = 0; i < given.annotation_count; ++i)
-            annotations[text(given.annotations[i].key, "annotation key")] =
-                text(given.annotations[i].value, "annotation value");
-        opened->core->open_sandbox(text(given.id, "id"), text(given.qmp_socket, "qmp_socket"),
+            annotations[read_text(given.annotations[i].key, "annotation key")] =
+                read_text(given.annotations[i].value, "annotation value");
+        opened->core->open_sandbox(read_text(given.id, "id"),
+                                   read_text(given.qmp_socket, "qmp_socket"),
                                    std::move(annotations), std::move(done), started);
     });
 }
@@ -172,13 +184,13 @@ void sandbox_close(kata_vfio_sandbox_t* sandbox) {
     if (!sandbox)
         return;
     sandbox->owner->core->close(sandbox->core);
-    delete sandbox;
+    sandbox->owner->close_handle(sandbox);
 }
 
 kata_vfio_status_t sandbox_release(kata_vfio_plugin_t* opened, kata_vfio_str_t sandbox_id,
                                    kata_vfio_call_t* call) {
     return submit(opened, call, [&](auto done, auto started) {
-        opened->core->release(text(sandbox_id, "sandbox_id"), std::move(done), started);
+        opened->core->release(read_text(sandbox_id, "sandbox_id"), std::move(done), started);
     });
 }
 
@@ -191,8 +203,8 @@ kata_vfio_status_t attach(kata_vfio_sandbox_t* sandbox, const kata_vfio_attach_t
         if ((given.flags & ~std::uint32_t{KATA_VFIO_ATTACH_DRY_RUN}) != 0)
             throw Failure(Errc::abi_mismatch, "kata_vfio_attach_t.flags has unknown bits");
         plugin::Sandbox::AttachRequest wanted;
-        wanted.device = text(given.device, "device");
-        wanted.uuid = text(given.uuid, "uuid");
+        wanted.device = read_text(given.device, "device");
+        wanted.uuid = read_text(given.uuid, "uuid");
         wanted.dry_run = (given.flags & KATA_VFIO_ATTACH_DRY_RUN) != 0;
         sandbox->owner->core->attach(sandbox->core, std::move(wanted), std::move(done), started);
     });
@@ -201,7 +213,7 @@ kata_vfio_status_t attach(kata_vfio_sandbox_t* sandbox, const kata_vfio_attach_t
 kata_vfio_status_t detach(kata_vfio_sandbox_t* sandbox, kata_vfio_str_t device,
                           kata_vfio_call_t* call) {
     return submit(sandbox ? sandbox->owner : nullptr, call, [&](auto done, auto started) {
-        sandbox->owner->core->detach(sandbox->core, text(device, "device"), std::move(done),
+        sandbox->owner->core->detach(sandbox->core, read_text(device, "device"), std::move(done),
                                      started);
     });
 }
@@ -209,7 +221,7 @@ kata_vfio_status_t detach(kata_vfio_sandbox_t* sandbox, kata_vfio_str_t device,
 kata_vfio_status_t list(kata_vfio_plugin_t* opened, kata_vfio_str_t sandbox_id,
                         kata_vfio_call_t* call) {
     return submit(opened, call, [&](auto done, auto started) {
-        opened->core->list(text(sandbox_id, "sandbox_id"), std::move(done), started);
+        opened->core->list(read_text(sandbox_id, "sandbox_id"), std::move(done), started);
     });
 }
 

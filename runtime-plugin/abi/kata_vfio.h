@@ -296,7 +296,8 @@ typedef struct kata_vfio_entry {
                                       size_t error_size);
 
     /* Cancels what runs, closes the sandboxes' connections, waits for the last callback.
-     * Attachments stay. [any-thread], blocking; not from a callback. NULL is allowed. */
+     * Attachments stay. Sandbox handles that are still open end with it.
+     * [any-thread], blocking; not from a callback. NULL is allowed. */
     void (*plugin_close)(kata_vfio_plugin_t *plugin);
 
     /* Enforces policy, connects to QEMU, checks the live machine, remembers the sandbox.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/plugin/plugin.hpp"
 
+#include "config/base/text.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -33,6 +34,12 @@ class SignalsBlocked {
   private:
     sigset_t earlier_;
 };
+
+/// The caller's own bytes in a text: quoted()'s escapes without its quotes.
+std::string printable(const std::string& device) {
+    const auto escaped = quoted(device);
+    return escaped.substr(1, escaped.size() - 2);
+}
 
 asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(Plugin::Ticket)> body,
                                        Plugin::Ticket ticket) {
@@ -201,7 +208,8 @@ void Plugin::attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest req
             error = std::current_exception();
         }
         auto failure = failure_from(error);
-        throw failure.during("attach " + request.device + " to sandbox " + sandbox->id());
+        throw failure.during("attach " + printable(request.device) + " to sandbox " +
+                             sandbox->id());
     };
     start(owner, std::move(body), std::move(done), started);
 }
@@ -223,7 +231,7 @@ void Plugin::detach(std::shared_ptr<Sandbox> sandbox, std::string device, Comple
             error = std::current_exception();
         }
         auto failure = failure_from(error);
-        throw failure.during("detach " + device + " from sandbox " + sandbox->id());
+        throw failure.during("detach " + printable(device) + " from sandbox " + sandbox->id());
     };
     start(owner, std::move(body), std::move(done), started);
 }

@@ -8,6 +8,7 @@
 #include "vfio/driver_binding.hpp"
 #include "vfio/pci_function.hpp"
 
+#include <boost/asio/post.hpp>
 #include <boost/json.hpp>
 
 namespace kata_vfio::plugin {
@@ -161,7 +162,9 @@ asio::awaitable<void> Sandbox::take_step(Journal& journal, Target& target, std::
             options.deadline = timeouts.host_write;
             options.before_first_write = [&](const vfio::BindRecord& record) {
                 const Step step = BindStep{record};
-                progress(ticket, text(step));
+                // This is a thread of the pool, and the host is called on the loop's alone.
+                asio::post(context_.io,
+                           [this, ticket, line = text(step)] { progress(ticket, line); });
                 journal.intend(step);
             };
             auto record = vfio::bind_to_vfio(context_.root, address, options);

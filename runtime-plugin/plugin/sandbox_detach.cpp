@@ -15,7 +15,7 @@ namespace {
 std::vector<std::string> named(const SandboxState& state, const std::string& name) {
     std::vector<std::string> ids, of_type, all;
     for (const auto& attachment : state.attachments) {
-        all.push_back(attachment.id + " ('" + attachment.device + "')");
+        all.push_back(attachment.id + " (" + quoted(attachment.device) + ")");
         if (attachment.answers_to(name))
             ids.push_back(attachment.id);
         else if (!attachment.mdev_type.empty() && attachment.mdev_type == name)

@@ -50,6 +50,7 @@ asio::awaitable<void> Sandbox::undo_step(Step step, const SandboxState& state,
         co_await unplug(plug->id, state, ticket);
         co_return;
     }
+    std::string note;
     auto on_the_host = [&] {
         if (const auto* claim = std::get_if<ClaimStep>(&step)) {
             context_.claims.drop(claim->claim, id_);
@@ -61,10 +62,12 @@ asio::awaitable<void> Sandbox::undo_step(Step step, const SandboxState& state,
         } else if (const auto* bind = std::get_if<BindStep>(&step)) {
             const auto result = vfio::restore_driver(context_.root, bind->record, deadline);
             if (result.outcome == vfio::RestoreOutcome::left_alone)
-                context_.log(LogLevel::warning, result.note);
+                note = result.note;
         }
     };
     co_await on_host(context_.host_pool, on_the_host);
+    if (!note.empty()) // here, as the host is called on the loop's thread alone
+        context_.log(LogLevel::warning, note);
 }
 
 asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxState& state,
@@ -93,6 +96,7 @@ asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const San
         std::any_of(state.attachments.begin(), state.attachments.end(), [&](const auto& other) {
             return other.id != attachment.id && other.iommu_group == attachment.iommu_group;
         });
+    std::string note;
     auto on_the_host = [&] {
         if (attachment.made_vgpu) {
             const auto uuid = mdev::Uuid::require(attachment.uuid);
@@ -104,7 +108,7 @@ asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const San
         if (attachment.bound) {
             const auto result = vfio::restore_driver(context_.root, *attachment.bound, deadline);
             if (result.outcome == vfio::RestoreOutcome::left_alone)
-                context_.log(LogLevel::warning, result.note);
+                note = result.note;
         }
         context_.claims.drop(attachment.kind == Kind::mdev
                                  ? mdev_claim(attachment.uuid)
@@ -114,6 +118,8 @@ asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const San
             context_.claims.drop(group_claim(*attachment.iommu_group), id_);
     };
     co_await on_host(context_.host_pool, on_the_host);
+    if (!note.empty()) // here, as the host is called on the loop's thread alone
+        context_.log(LogLevel::warning, note);
 }
 
 } // namespace kata_vfio::plugin

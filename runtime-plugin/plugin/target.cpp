@@ -66,7 +66,7 @@ void Resolver::require_free(const std::string& name, const std::string& claim,
         if (attached.id == qdev_id(name))
             throw Failure(Errc::already_attached,
                           name + " is attached to sandbox " + sandbox.id + " already")
-                .blocked_by("the attachment of '" + attached.device + "' at guest address " +
+                .blocked_by("the attachment of " + quoted(attached.device) + " at guest address " +
                             attached.guest_address)
                 .remedy("detach it first if it is to be attached anew");
         group_is_ours |= group && attached.iommu_group == group;

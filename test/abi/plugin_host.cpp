@@ -34,7 +34,8 @@ struct PluginHost::Heard {
     mutable std::mutex mutex;
     std::condition_variable changed;
     std::vector<std::string> log, steps, gone;
-    std::string cancel_at;
+    std::string awaited;
+    std::function<void(std::uint64_t)> action;
 };
 
 PluginHost::PluginHost(const std::filesystem::path& config, const std::filesystem::path& root)
@@ -61,22 +62,22 @@ void PluginHost::on_log(void* self, std::int32_t, kata_vfio_str_t line) {
 }
 
 void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
-    auto& host = *static_cast<PluginHost*>(self);
-    auto& heard = *host.heard_;
-    bool cancel = false;
+    auto& heard = *static_cast<PluginHost*>(self)->heard_;
+    std::function<void(std::uint64_t)> action;
     {
         const std::lock_guard lock(heard.mutex);
         const auto text = copy(event->text);
         if (event->kind == KATA_VFIO_EVENT_STEP) {
             heard.steps.push_back(text);
-            cancel = !heard.cancel_at.empty() && text.starts_with(heard.cancel_at);
+            if (!heard.awaited.empty() && text.starts_with(heard.awaited))
+                action = heard.action;
         } else {
             heard.gone.push_back(text);
         }
         heard.changed.notify_all();
     }
-    if (cancel)
-        library().cancel(host.plugin_, event->ticket);
+    if (action)
+        action(event->ticket);
 }
 
 std::uint64_t PluginHost::start_open(std::string_view id, std::string_view socket,
@@ -187,9 +188,14 @@ std::string PluginHost::wait_qemu_gone() {
     return heard_->gone.front();
 }
 
-void PluginHost::cancel_at(std::string step) {
+void PluginHost::at_step(std::string step, std::function<void(std::uint64_t)> action) {
     const std::lock_guard lock(heard_->mutex);
-    heard_->cancel_at = std::move(step);
+    heard_->awaited = std::move(step);
+    heard_->action = std::move(action);
+}
+
+void PluginHost::cancel_at(std::string step) {
+    at_step(std::move(step), [this](std::uint64_t ticket) { cancel(ticket); });
 }
 
 Refusal refused_open(const std::filesystem::path& config, const std::filesystem::path& root) {

@@ -4,6 +4,7 @@
 #include "test/abi/answer.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,7 +52,10 @@ class PluginHost {
     std::vector<std::string> steps() const;
     /// Blocks until the plugin has told that a sandbox's QEMU is gone.
     std::string wait_qemu_gone();
-    /// The call is cancelled from the event that tells of this step (a text that begins so).
+    /// Runs `action` with the call's ticket in the event that tells of this step (a text that
+    /// begins so): before the step is taken. An empty `step` ends it.
+    void at_step(std::string step, std::function<void(std::uint64_t)> action);
+    /// The call is cancelled there.
     void cancel_at(std::string step);
 
   private:
