@@ -10,11 +10,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 namespace kata_vfio::plugin {
 namespace fs = std::filesystem;
 namespace {
+
+/// No sandbox's id begins so.
+const std::string removed_prefix = ".removed-";
 
 UniqueFd open_lock(const fs::path& path) {
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -55,7 +59,7 @@ std::vector<std::string> StateDir::sandbox_ids() const {
     std::error_code ec;
     for (fs::directory_iterator it(path_ / "sandboxes", ec), end; !ec && it != end;
          it.increment(ec))
-        if (it->is_directory(ec))
+        if (it->is_directory(ec) && !it->path().filename().native().starts_with(removed_prefix))
             ids.push_back(it->path().filename().string());
     if (ec && ec != std::errc::no_such_file_or_directory)
         throw host_failure(ec.value(), "can't list " + (path_ / "sandboxes").string());
@@ -108,11 +112,24 @@ UniqueFd StateDir::lock_sandbox(const std::string& id) const {
 }
 
 void StateDir::remove_sandbox(const std::string& id) const {
+    // Away under another name at one instant: emptied where it is, it would meet a process that
+    // opens the sandbox anew and locks a lock of its own between two of our unlinks.
+    static std::atomic<unsigned> count = 0;
+    const auto parent = path_ / "sandboxes";
+    const auto gone =
+        parent / (removed_prefix + std::to_string(::getpid()) + "." + std::to_string(++count));
+    if (::rename(sandbox(id).c_str(), gone.c_str()) != 0)
+        throw host_failure(errno, "can't remove " + sandbox(id).string());
+    sync_directory(parent);
+    // Those of processes killed at this point go as well.
     std::error_code ec;
-    fs::remove_all(sandbox(id), ec);
-    if (ec)
-        throw host_failure(ec.value(), "can't remove " + sandbox(id).string());
-    sync_directory(path_ / "sandboxes");
+    for (fs::directory_iterator it(parent, ec), end; !ec && it != end; it.increment(ec))
+        if (it->path().filename().native().starts_with(removed_prefix)) {
+            std::error_code other_is_at_it_too;
+            fs::remove_all(it->path(), other_is_at_it_too);
+        }
+    if (fs::exists(gone, ec))
+        throw host_failure(ec ? ec.value() : ENOTEMPTY, "can't remove " + gone.string());
 }
 
 } // namespace kata_vfio::plugin

@@ -42,7 +42,8 @@ class StateDir {
     /// with the holder's pid at once when another process has it. The lock goes with the fd.
     UniqueFd lock_sandbox(const std::string& id) const;
 
-    /// Removes the sandbox's directory. Call it with the sandbox's lock held.
+    /// Removes the sandbox's directory, at one instant for everyone else. Call it with the
+    /// sandbox's lock held. Throws Failure(host_io, permission_denied).
     void remove_sandbox(const std::string& id) const;
 
   private:

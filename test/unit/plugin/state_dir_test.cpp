@@ -131,6 +131,16 @@ TEST_F(StateDirTest, TheHostsLockIsWaitedFor) {
         thread.join();
 }
 
+TEST_F(StateDirTest, ARemovalThatWasKilledIsFinishedByTheNext) {
+    auto held = state.lock_sandbox("sb1");
+    fs::create_directories(state.path() / "sandboxes" / ".removed-1.1" / "state.json");
+    EXPECT_THAT(state.sandbox_ids(), ElementsAre("sb1"));
+    state.remove_sandbox("sb1");
+    EXPECT_TRUE(fs::is_empty(state.path() / "sandboxes"));
+    const auto failure = failure_of([&] { state.remove_sandbox("sb1"); });
+    EXPECT_EQ(failure.code(), Errc::host_io);
+}
+
 TEST_F(StateDirTest, AFileInTheWay) {
     directory.write("run", "not a directory");
     const auto failure = failure_of([&] { state.lock_sandbox("sb1"); });
