@@ -27,12 +27,9 @@ constexpr std::size_t most_text = 4096; // an attribute is at most a page
 // The child runs in a copy of one thread of a process that may have many: some other thread may
 // have held any lock at that moment. So: raw system calls and local variables, nothing else, and
 // none of the sanitizers' run-time in between.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KATA_VFIO_BARE                                                                             \
-    __attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
-#else
-#define KATA_VFIO_BARE __attribute__((noinline))
-#endif
+    __attribute__((noinline, no_sanitize("address"), no_sanitize("thread"),                        \
+                   no_sanitize("undefined")))
 
 KATA_VFIO_BARE void close_all_but(int keep) {
     bool done =
@@ -45,7 +42,7 @@ KATA_VFIO_BARE void close_all_but(int keep) {
             ::syscall(SYS_close, fd);
 }
 
-KATA_VFIO_BARE [[noreturn]] void child_main(HelperJob job, int answer_fd) {
+[[noreturn]] KATA_VFIO_BARE void child_main(HelperJob job, int answer_fd) {
     ::syscall(SYS_prctl, PR_SET_NAME, "kata-vfio-write", 0, 0, 0);
     close_all_but(answer_fd);
     if (job.path[0] == '/')
