@@ -8,11 +8,11 @@ namespace kata_vfio::plugin {
 /// What an operation on a sandbox holds while it runs. Members are released last first: the lock
 /// between processes before the turn within this one.
 struct Sandbox::Locked {
-    Locked(Turnstile::Turn taken, UniqueFd held, SandboxState loaded)
+    Locked(Turnstile::Turn taken, FileLock held, SandboxState loaded)
         : turn(std::move(taken)), lock(std::move(held)), state(std::move(loaded)) {}
 
     Turnstile::Turn turn;
-    UniqueFd lock;
+    FileLock lock;
     SandboxState state;
 };
 

@@ -78,15 +78,15 @@ void StateDir::ensure(const fs::path& directory) const {
     throw host_failure(errno, "can't make the directory " + directory.string());
 }
 
-UniqueFd StateDir::lock() const {
+FileLock StateDir::lock() const {
     ensure(path_);
     auto fd = open_lock(path_ / "lock");
     if (!flock_fd(fd.get(), LOCK_EX))
         throw host_failure(errno, "can't take the lock " + (path_ / "lock").string());
-    return fd;
+    return FileLock(std::move(fd));
 }
 
-UniqueFd StateDir::lock_sandbox(const std::string& id) const {
+FileLock StateDir::lock_sandbox(const std::string& id) const {
     const auto path = sandbox(id) / "lock";
     for (;;) {
         ensure(sandbox(id));
@@ -106,7 +106,7 @@ UniqueFd StateDir::lock_sandbox(const std::string& id) const {
         }
         if (still_there(fd.get(), path)) {
             note_holder(fd.get());
-            return fd;
+            return FileLock(std::move(fd));
         }
     }
 }

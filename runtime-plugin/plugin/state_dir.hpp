@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "config/base/unique_fd.hpp"
+#include "runtime-plugin/plugin/file_lock.hpp"
 
 #include <filesystem>
 #include <string>
@@ -36,11 +36,12 @@ class StateDir {
     void ensure(const std::filesystem::path& directory) const;
 
     /// Takes the host-wide lock, waiting for it: sections under it only read and write small files.
-    UniqueFd lock() const;
+    FileLock lock() const;
 
     /// Takes the sandbox's lock, made with its directory if need be. Throws Failure(sandbox_busy)
-    /// with the holder's pid at once when another process has it. The lock goes with the fd.
-    UniqueFd lock_sandbox(const std::string& id) const;
+    /// with the holder's pid at once when another process has it. The lock goes with the
+    /// answer.
+    FileLock lock_sandbox(const std::string& id) const;
 
     /// Removes the sandbox's directory, at one instant for everyone else. Call it with the
     /// sandbox's lock held. Throws Failure(host_io, permission_denied).

@@ -47,6 +47,8 @@ class PluginHost {
     void close_plugin();
 
     kata_vfio_plugin_t* plugin() const { return plugin_; }
+    /// The sandboxes open, the youngest last.
+    const std::vector<kata_vfio_sandbox_t*>& handles() const { return open_; }
     std::vector<std::string> log() const;
     /// The texts of KATA_VFIO_EVENT_STEP so far.
     std::vector<std::string> steps() const;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <optional>
 #include <thread>
 
 namespace kata_vfio::plugin {
@@ -52,7 +53,7 @@ TEST_F(StateDirTest, AHeldSandboxIsBusyAndSaysByWhom) {
     EXPECT_EQ(failure.problem(), "another process is changing sandbox sb1");
     EXPECT_EQ(failure.blocker(), "pid " + std::to_string(::getpid()));
     const auto other = state.lock_sandbox("sb2"); // each has its own
-    held.reset();
+    held.release();
     EXPECT_TRUE(state.lock_sandbox("sb1"));
 }
 
@@ -61,6 +62,23 @@ TEST_F(StateDirTest, AHolderThatDoesNotSayWhoItIs) {
     directory.write("run/kata-vfio/sandboxes/sb1/lock", "");
     EXPECT_EQ(failure_of([&] { state.lock_sandbox("sb1"); }).blocker(),
               "a process that did not say who it is");
+}
+
+// A child made while it was held, and still with all descriptors of ours, holds nothing.
+TEST_F(StateDirTest, AReleasedLockIsFreeWhateverAChildHasOpen) {
+    auto held = std::optional(state.lock_sandbox("sb1"));
+    auto hosts = std::optional(state.lock());
+    const auto child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0)
+        for (;;)
+            ::pause();
+    held.reset();
+    hosts.reset();
+    EXPECT_TRUE(state.lock_sandbox("sb1"));
+    EXPECT_TRUE(state.lock());
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
 }
 
 // flock goes with the process, however it ends.
