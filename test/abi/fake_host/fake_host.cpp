@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs an embedding host, a program of its own, against a fake machine to run on.
+//
+//   abi_fake_host STATUS STDOUT COMMAND [ARGUMENT...]
+//
+// {root}, {config} and {socket} in the arguments are the host root, the configuration file and the
+// QMP socket. Succeeds when the command exits with STATUS, has written just the line STDOUT ("-" is
+// nothing), the host is as it was before, and QEMU has no device of it.
+#include "test/abi/snapshot.hpp"
+#include "test/fixtures/fake_qmp/fake_machine.hpp"
+#include "test/fixtures/fake_root/fake_kernel.hpp"
+#include "test/fixtures/fake_root/fake_root.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace kata_vfio;
+
+struct Ended {
+    int status = -1;
+    std::string output;
+};
+
+Ended run(const std::vector<std::string>& command) {
+    std::vector<char*> arguments;
+    for (const auto& argument : command)
+        arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
+    int output[2];
+    if (::pipe(output) != 0)
+        throw std::runtime_error("pipe");
+    const auto child = ::fork();
+    if (child < 0)
+        throw std::runtime_error("fork");
+    if (child == 0) {
+        ::dup2(output[1], STDOUT_FILENO);
+        ::close(output[0]);
+        ::close(output[1]);
+        ::execv(arguments[0], arguments.data());
+        ::_exit(127);
+    }
+    ::close(output[1]);
+    Ended ended;
+    std::array<char, 4096> buffer;
+    for (ssize_t n = 0; (n = ::read(output[0], buffer.data(), buffer.size())) > 0;)
+        ended.output.append(buffer.data(), static_cast<std::size_t>(n));
+    ::close(output[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return ended;
+}
+
+void replace(std::string& text, const std::string& what, const std::string& by) {
+    if (const auto at = text.find(what); at != text.npos)
+        text.replace(at, what.size(), by);
+}
+
+std::string changes(const abi_test::Snapshot& before, const fake::FakeRoot& root) {
+    auto after = abi_test::Snapshot::of(root.path());
+    // The state directory itself stays, and what is in it is what is asked about.
+    std::erase_if(after.entries, [](const auto& entry) {
+        return entry.first == "run/kata-vfio" || entry.first == "run/kata-vfio/claims" ||
+               entry.first == "run/kata-vfio/sandboxes" || entry.first == "run/kata-vfio/lock";
+    });
+    return abi_test::difference(before, after);
+}
+
+bool check(bool holds, const std::string& text) {
+    if (!holds)
+        std::fprintf(stderr, "%s\n", text.c_str());
+    return holds;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 4) {
+        std::fprintf(stderr, "usage: %s STATUS STDOUT COMMAND [ARGUMENT...]\n", argv[0]);
+        return 2;
+    }
+    fake::FakeRoot root;
+    root.populate_gvt_host();
+    root.write("/configuration.toml", "[hypervisor.qemu]\nmachine_type = \"pc\"\n"
+                                      "hotplug_vfio_on_root_bus = true\n");
+    fake::FakeKernel kernel(root);
+    fake::FakeMachine machine;
+    machine.fill_bus(3);
+    std::vector<std::string> command(argv + 3, argv + argc);
+    for (auto& argument : command) {
+        replace(argument, "{root}", root.path().string());
+        replace(argument, "{config}", root.at("/configuration.toml").string());
+        replace(argument, "{socket}", machine.path());
+    }
+    const auto before = abi_test::Snapshot::of(root.path());
+    const auto ended = run(command);
+    (void)kernel.log(); // what it has in hand is done
+    const std::string wanted = argv[2] == std::string("-") ? "" : std::string(argv[2]) + "\n";
+    const auto different = changes(before, root);
+    bool good = check(ended.status == std::atoi(argv[1]),
+                      "exit status " + std::to_string(ended.status) + ", expected " + argv[1]);
+    good &=
+        check(ended.output == wanted, "stdout '" + ended.output + "', expected '" + wanted + "'");
+    good &= check(different.empty(), "the host is not as it was:\n" + different);
+    good &= check(machine.devices().size() == 3, "QEMU still has a device of it");
+    return good ? 0 : 1;
+}
