@@ -17,7 +17,7 @@ TEST(Text, SplitKeepsEmptyPieces) {
 }
 
 TEST(Text, QuotedCannotForgeALine) {
-    EXPECT_EQ(quoted("a\nb\x1b[31m"), "'a\\x0ab\\x1b[31m'");
+    EXPECT_EQ(quoted(std::string_view("a\nb\x1b[31m")), "'a\\x0ab\\x1b[31m'");
     EXPECT_EQ(quoted(std::string(200, 'x'), 4), "'xxxx...'");
 }
 
