@@ -10,9 +10,12 @@
 namespace kata_vfio::plugin {
 
 /// One owner per function, mdev and IOMMU group, across processes: a file claims/NAME that holds
-/// the owning sandbox's id. NAME is "function-BDF", "mdev-UUID" or "group-N"; a device is claimed
-/// by its own name and its group's, so that no second name (node, cdev, BDF, UUID) leads past the
-/// claim.
+/// the owning sandbox's id. NAME is "function-BDF", "mdev-UUID" or "group-N"; a function is claimed
+/// by its own name and its group's, so that no second name (node, cdev, BDF) leads past the claim.
+///
+/// A mediated device is alone in its group, so its own claim covers the node as well. Its group
+/// must not be claimed: the kernel gives the number to the next vGPU, of whatever sandbox, as soon
+/// as the device is gone, and that is before the claim can be dropped.
 ///
 /// A claim of a sandbox that has no state directory any more is stale and is taken over.
 class Claims {

@@ -147,12 +147,6 @@ asio::awaitable<void> Sandbox::take_step(Journal& journal, Target& target, std::
             journal.done();
             attachment.iommu_group = made.iommu_group;
             attachment.sysfsdev = made.sysfs.string();
-            if (made.iommu_group) {
-                target.claims.push_back(group_claim(*made.iommu_group));
-                journal.intend(ClaimStep{target.claims.back()});
-                context_.claims.take(target.claims.back(), id_);
-                journal.done();
-            }
         };
         co_await on_host(context_.host_pool, create);
     } else if (target.needs_bind) {

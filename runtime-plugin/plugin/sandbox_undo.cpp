@@ -110,10 +110,11 @@ asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const San
             if (result.outcome == vfio::RestoreOutcome::left_alone)
                 note = result.note;
         }
-        context_.claims.drop(attachment.kind == Kind::mdev
-                                 ? mdev_claim(attachment.uuid)
-                                 : function_claim(attachment.host_address),
-                             id_);
+        if (attachment.kind == Kind::mdev) {
+            context_.claims.drop(mdev_claim(attachment.uuid), id_);
+            return;
+        }
+        context_.claims.drop(function_claim(attachment.host_address), id_);
         if (attachment.iommu_group && !group_stays)
             context_.claims.drop(group_claim(*attachment.iommu_group), id_);
     };

@@ -121,15 +121,19 @@ void StateDir::remove_sandbox(const std::string& id) const {
     if (::rename(sandbox(id).c_str(), gone.c_str()) != 0)
         throw host_failure(errno, "can't remove " + sandbox(id).string());
     sync_directory(parent);
-    // Those of processes killed at this point go as well.
+    // Those of processes killed at this point go as well; they may be somebody's who is at it.
     std::error_code ec;
     for (fs::directory_iterator it(parent, ec), end; !ec && it != end; it.increment(ec))
-        if (it->path().filename().native().starts_with(removed_prefix)) {
-            std::error_code other_is_at_it_too;
-            fs::remove_all(it->path(), other_is_at_it_too);
-        }
-    if (fs::exists(gone, ec))
-        throw host_failure(ec ? ec.value() : ENOTEMPTY, "can't remove " + gone.string());
+        if (std::error_code not_ours;
+            it->path() != gone && it->path().filename().native().starts_with(removed_prefix))
+            fs::remove_all(it->path(), not_ours);
+    // So may ours be another's: what that one takes away under our hands is no failure.
+    do {
+        fs::remove_all(gone, ec);
+        if (ec && ec != std::errc::no_such_file_or_directory &&
+            ec != std::errc::directory_not_empty)
+            throw host_failure(ec.value(), "can't remove " + gone.string());
+    } while (fs::exists(gone, ec));
 }
 
 } // namespace kata_vfio::plugin

@@ -132,8 +132,6 @@ Target Resolver::existing_mdev(const mdev::Uuid& uuid) const {
 
     Target target;
     target.claims = {mdev_claim(uuid.text())};
-    if (found.iommu_group)
-        target.claims.push_back(group_claim(*found.iommu_group));
     target.attachment.id = qdev_id(uuid.text());
     target.attachment.kind = Kind::mdev;
     target.attachment.device = device;

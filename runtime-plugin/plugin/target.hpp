@@ -18,7 +18,7 @@ struct Target {
     Attachment attachment; ///< all but guest_address; iommu_group none for a vGPU to be made
     /// The function is on a host driver (or on none): it has to be bound to vfio-pci first.
     bool needs_bind = false;
-    /// The claims to take before anything else. A vGPU to be made gets its group's afterwards.
+    /// The claims to take before anything else.
     std::vector<std::string> claims;
 };
 

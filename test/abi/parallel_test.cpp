@@ -26,6 +26,7 @@ class Parallel : public World {
     }
 };
 
+// The number of a group that one sandbox gives back is the next one's at once.
 TEST_F(Parallel, EightThreadsOnSandboxesOfTheirOwn) {
     enlarge_pool();
     start();

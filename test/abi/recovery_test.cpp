@@ -46,7 +46,6 @@ TEST_F(Recovery, AVgpuThatWasMadeIsRemoved) {
     root.populate_mdev(std::string(gpu), std::string(type8), std::string(uuid_a), 2);
     kernel->rescan();
     root.write("/run/kata-vfio/claims/mdev-" + std::string(uuid_a), "sb1\n");
-    root.write("/run/kata-vfio/claims/group-2", "sb1\n");
 
     PluginHost other(config, root.path());
     const auto opened = other.open("sb1", machine->path());
@@ -67,8 +66,6 @@ TEST_F(Recovery, AVgpuThatWasPluggedIsTakenOutFirst) {
         "\"]}\n" + R"({"v":1,"intent":{"step":"claim","claim":"mdev-)" + std::string(uuid_a) +
         "\"}}\n" + R"({"v":1,"intent":{"step":"create_vgpu","uuid":")" + std::string(uuid_a) +
         R"(","parent":"0000:00:02.0","type":"i915-GVTg_V4_8"}})"
-        "\n" +
-        R"({"v":1,"intent":{"step":"claim","claim":"group-2"}})"
         "\n" +
         R"({"v":1,"intent":{"step":"plug","id":"vfio-)" + std::string(uuid_a) + "\"}}\n" +
         R"({"v":1,"do)"; // torn

@@ -10,14 +10,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class Rollback : public World {
-  protected:
-    /// For calls that run into the limit of time on purpose.
-    void with_short_times() {
-        configure(configuration("", "unplug = 60\nunplug_resend = 20\nhost_write = 100\n"
-                                    "device_node = 60\nquery = 60\ndevice_add = 60"));
-    }
-};
+class Rollback : public World {};
 
 constexpr const char* words =
     "vfio 0000:00:02.0: failed to setup container for group 1: memory listener initialization "
@@ -63,8 +56,8 @@ TEST_F(Rollback, TheSecondOfAGroupIsRefused) {
 }
 
 TEST_F(Rollback, NoNodeAppears) {
-    with_short_times();
     start_with_sandbox();
+    restart(configuration("", "device_node = 60"));
     const auto before = snapshot();
     kernel->without_node(true);
     const auto answer = host->attach(sandbox, type8, uuid_a);
@@ -90,8 +83,8 @@ TEST_F(Rollback, AnotherDriverBinds) {
 
 // The guest has not booted: it does not hear of the removal.
 TEST_F(Rollback, AGuestThatDoesNotAnswer) {
-    with_short_times();
     start_with_sandbox();
+    restart(configuration("", "unplug = 60\nunplug_resend = 20"));
     const auto untouched = snapshot();
     const auto attached = host->attach(sandbox, type8, uuid_a);
     ASSERT_TRUE(attached.ok()) << attached;
@@ -110,6 +103,7 @@ TEST_F(Rollback, AGuestThatDoesNotAnswer) {
     EXPECT_THAT(release.action, HasSubstr("release sandbox sb1, of which 1 of 1 devices are left"));
 
     machine->swallow_device_del(false);
+    restart(configuration());
     const auto later = host->detach(sandbox, uuid_a);
     EXPECT_TRUE(later.ok()) << later;
     expect_untouched(untouched);
@@ -144,10 +138,10 @@ TEST_F(Rollback, APausedGuestLetsGoWhenItContinues) {
 
 // QEMU has let go, but the kernel has not: the vGPU stays known until it is really gone.
 TEST_F(Rollback, AVgpuTheKernelDoesNotLetGo) {
-    with_short_times();
     start_with_sandbox();
     const auto before = snapshot();
     ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    restart(configuration("", "host_write = 60"));
     kernel->hold_remove(std::string(uuid_a));
     const auto answer = host->detach(sandbox, uuid_a);
     EXPECT_EQ(answer.status, KATA_VFIO_E_REMOVAL_PENDING) << answer;
@@ -161,6 +155,7 @@ TEST_F(Rollback, AVgpuTheKernelDoesNotLetGo) {
     EXPECT_EQ(again.status, KATA_VFIO_E_REMOVAL_PENDING) << again;
 
     kernel->release(std::string(uuid_a));
+    restart(configuration());
     const auto dels = machine->count("device_del");
     const auto later = host->detach(sandbox, uuid_a);
     EXPECT_TRUE(later.ok()) << later;
@@ -171,9 +166,10 @@ TEST_F(Rollback, AVgpuTheKernelDoesNotLetGo) {
 // device_add is not answered in time, and neither is what would take the device back: the journal
 // stays, and the next call goes on with it.
 TEST_F(Rollback, AnUndoThatStopsIsFinishedByTheNextCall) {
-    with_short_times();
     start_with_sandbox();
     const auto before = snapshot();
+    restart(configuration("", "unplug = 400\nunplug_resend = 100\ndevice_add = 400\n"
+                              "device_del = 400\nquery = 400"));
     machine->block_on("device_add");
     const auto answer = host->attach(sandbox, type8, uuid_a);
     EXPECT_EQ(answer.status, KATA_VFIO_E_QMP_TIMEOUT) << answer;

@@ -60,6 +60,15 @@ void World::start_with_sandbox() {
     ASSERT_TRUE(detached.ok()) << detached;
 }
 
+void World::restart(std::string_view text) {
+    host.reset();
+    configure(text);
+    host = std::make_unique<PluginHost>(config, root.path());
+    const auto opened = host->open("sb1", "");
+    ASSERT_TRUE(opened.ok()) << opened;
+    sandbox = opened.sandbox;
+}
+
 Snapshot World::snapshot() const {
     if (kernel)
         (void)kernel->log(); // waits for what it has in hand: a directory it is clearing away

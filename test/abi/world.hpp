@@ -41,6 +41,10 @@ class World : public ::testing::Test {
     /// compared whole.
     void start_with_sandbox();
 
+    /// A new instance with another configuration, and "sb1" open in it again: what has to run into
+    /// a limit of time gets a short one, and nothing else does.
+    void restart(std::string_view text);
+
     Snapshot snapshot() const;
     /// Fails the test when `call` changed anything below the host root.
     void expect_untouched(const Snapshot& before) const;
