@@ -67,28 +67,33 @@ void take_back(const vfio::HostRoot& root, const Uuid& uuid, Failure& failure) {
     failure.remedy(what + (failure.advice().empty() ? "" : "; " + failure.advice()));
 }
 
-/// The device when it is complete, or what is missing.
-std::optional<std::string> missing_part(const vfio::HostRoot& root, const Uuid& uuid,
+/// Waits until the device can be given to a guest; what is missing when the time is over. Fills in
+/// the group and the node.
+std::optional<std::string> missing_part(const vfio::HostRoot& root, MdevDevice& device,
                                         vfio::Deadline deadline) {
-    const auto dir = root.sys("bus/mdev/devices") / uuid.text();
+    const auto dir = root.sys("bus/mdev/devices") / device.uuid.text();
     if (!vfio::wait_exists(dir, deadline, root.watches()))
         return root.told(dir).string();
+    const auto has_group = [&] {
+        device.iommu_group = vfio::group_link(dir);
+        return device.iommu_group.has_value();
+    };
     // On sysfs this link is there when the write returns, or the vfio driver of the parent has not
     // taken the device and never will.
-    if (!vfio::settled(
-            dir, [&dir] { return vfio::group_link(dir).has_value(); }, deadline, root.watches()))
+    if (!vfio::settled(dir, has_group, deadline, root.watches()))
         return root.told(dir / "iommu_group").string();
     // udev, or whoever fills this container's /dev, may be later than the kernel.
-    const bool by_group = fs::exists(root.sys("class/vfio"));
-    if (by_group) {
-        const auto node = vfio::group_node(root, vfio::group_link(dir).value_or(0));
+    if (fs::exists(root.sys("class/vfio"))) {
+        const auto node = vfio::group_node(root, *device.iommu_group);
+        device.node = root.told(node);
         return vfio::wait_exists(node, deadline, root.watches())
                    ? std::nullopt
-                   : std::optional(root.told(node).string());
+                   : std::optional(device.node->string());
     }
     const auto has_node = [&] {
-        const auto device = find_device(root, uuid);
-        return device && device->node;
+        const auto found = find_device(root, device.uuid);
+        device.node = found ? found->node : std::nullopt;
+        return device.node.has_value();
     };
     return vfio::wait_until(root.dev("vfio/devices"), has_node, deadline, root.watches())
                ? std::nullopt
@@ -134,19 +139,20 @@ MdevDevice create(const vfio::HostRoot& root, std::string_view parent, std::stri
     const auto doing = "create vGPU " + uuid.text();
     try {
         const auto type_dir = type_path(root, parent, type);
-        // These give the better text; the write below is what decides.
-        if (find_device(root, uuid))
-            throw exists_failure(root, uuid);
-        if (vfio::number_attribute(type_dir / "available_instances") == 0)
-            throw full_failure(root, parent, type);
-
         const auto result = vfio::host_write_direct(type_dir / "create", uuid.text() + "\n");
         if (result.outcome != vfio::HostWriteOutcome::done)
             throw create_failure(root, parent, type, uuid, result.error);
 
-        const auto missing = missing_part(root, uuid, deadline);
+        MdevDevice device{.uuid = uuid,
+                          .parent = std::string(parent),
+                          .type = std::string(type),
+                          .iommu_group = std::nullopt,
+                          .sysfs = root.told(root.sys("bus/mdev/devices") / uuid.text()),
+                          .node = std::nullopt,
+                          .state = MdevDevice::State::present};
+        const auto missing = missing_part(root, device, deadline);
         if (!missing)
-            return require_device(root, uuid);
+            return device;
         Failure failure(Errc::host_timeout, *missing + " did not appear in time");
         failure.remedy("see the kernel log; is the vfio driver of " + std::string(parent) +
                        " loaded (GVT-g: kvmgt), and does something fill /dev?");

@@ -18,6 +18,11 @@ bool is_component(std::string_view name) {
            name.find('/') == name.npos && name.find('\0') == name.npos;
 }
 
+unsigned available_of(const fs::path& type_dir) {
+    const auto available = vfio::number_attribute(type_dir / "available_instances").value_or(0);
+    return static_cast<unsigned>(std::min<std::uint64_t>(available, UINT_MAX));
+}
+
 MdevType load_type(const fs::path& dir) {
     MdevType type;
     type.id = dir.filename().string();
@@ -25,8 +30,7 @@ MdevType load_type(const fs::path& dir) {
     type.description = vfio::attribute(dir / "description").value_or("");
     type.gvt = parse_description(type.description);
     type.device_api = vfio::attribute(dir / "device_api").value_or("");
-    const auto available = vfio::number_attribute(dir / "available_instances").value_or(0);
-    type.available_instances = static_cast<unsigned>(std::min<std::uint64_t>(available, UINT_MAX));
+    type.available_instances = available_of(dir);
     return type;
 }
 
@@ -136,14 +140,14 @@ std::vector<TypeOffer> find_type(const vfio::HostRoot& root, std::string_view ty
     if (is_component(type))
         for (const auto& name : parent_names(root)) {
             std::error_code ec;
-            const auto path = fs::canonical(root.sys("class/mdev_bus") / name, ec);
+            const auto path = root.sys("class/mdev_bus") / name;
             const auto dir = path / "mdev_supported_types" / type;
-            if (ec || !fs::is_directory(dir, ec))
+            if (!fs::is_directory(dir, ec))
                 continue;
             if (parent && *parent != name)
                 others.push_back(name);
             else
-                offers.push_back(TypeOffer{name, numa_node_of(path), load_type(dir)});
+                offers.push_back(TypeOffer{name, numa_node_of(path), available_of(dir)});
         }
     if (!offers.empty())
         return offers;

@@ -72,8 +72,8 @@ MdevType read_type(const vfio::HostRoot& root, std::string_view parent, std::str
 
 struct TypeOffer {
     std::string parent;
-    int numa_node = -1; ///< of the parent
-    MdevType type;
+    int numa_node = -1;               ///< of the parent
+    unsigned available_instances = 0; ///< as MdevType has it
 };
 
 /// The parents that offer `type`, by name, full ones too; at least one. With `parent` only that

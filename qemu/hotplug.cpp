@@ -15,16 +15,10 @@ namespace {
 
 using Clock = UnplugFsm::Clock;
 
-asio::awaitable<RootBus> root_bus(Session& session, OnCancel mode) {
-    auto command = query_pci();
-    const auto value = co_await session.execute(std::move(command), mode);
-    co_return RootBus::parse(value);
-}
-
 /// Refuses what QEMU would refuse with less to say: a full bus, a taken slot.
 void require_room(const RootBus& bus, const VfioDevice& device) {
     if (!bus.next_free())
-        throw bus.full();
+        throw bus.full(1);
     if (!device.addr)
         return;
     const auto addr = parse_addr(*device.addr);
@@ -125,6 +119,26 @@ asio::awaitable<bool> cancel_requested() {
     co_return state.cancelled() != asio::cancellation_type::none;
 }
 
+Plugged at(const std::string& id, unsigned slot, unsigned function) {
+    return {id, slot, function, guest_address(slot, function)};
+}
+
+/// Where the device is that QEMU has taken; `asked` is the qom-get of its addr.
+asio::awaitable<Plugged> landed(Session& session, const std::string& id, Submitted asked) {
+    try {
+        const auto devfn = co_await session.finish(std::move(asked), OnCancel::finish);
+        if (const auto* number = devfn.if_int64(); number && *number >= 0 && *number < 256)
+            co_return at(id, static_cast<unsigned>(*number) / 8,
+                         static_cast<unsigned>(*number) % 8);
+    } catch (const QmpFailure&) { // a QEMU that has no such property
+    }
+    const auto bus = co_await root_bus(session, OnCancel::finish);
+    if (const auto* found = bus.find(id))
+        co_return at(id, found->slot, found->function);
+    throw Failure(Errc::qmp_protocol,
+                  "QEMU took " + id + ", but query-pci does not show it on the root bus");
+}
+
 asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
                                   std::optional<RootBus> before) {
     auto arguments = encode_device_add(device);
@@ -134,22 +148,23 @@ asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
 
     std::optional<Failure> why;
     std::optional<Plugged> plugged;
+    bool bus_full = false;
+    auto adding = session.submit(device_add(std::move(arguments)));
+    auto asking = session.submit(qom_get("/machine/peripheral/" + device.id, "addr"));
     try {
-        auto command = device_add(std::move(arguments));
-        co_await session.execute(std::move(command), OnCancel::finish);
-        const auto bus = co_await root_bus(session, OnCancel::finish);
-        if (const auto* found = bus.find(device.id))
-            plugged = Plugged{device.id, found->guest_address(), *found};
-        else
-            why =
-                Failure(Errc::qmp_protocol, "QEMU took " + device.id +
-                                                ", but query-pci does not show it on the root bus");
+        co_await session.finish(std::move(adding), OnCancel::finish);
+        plugged = co_await landed(session, device.id, std::move(asking));
     } catch (const QmpFailure& refused) {
-        if (refused.command() == "device_add")
+        bus_full = refused.refusal() == Refusal::bus_full;
+        if (refused.command() == "device_add" && !bus_full)
             throw;
         why = refused;
     } catch (const Failure& failure) {
         why = failure;
+    }
+    if (bus_full) { // somebody else filled it since `before`
+        const auto now = co_await root_bus(session, OnCancel::finish);
+        throw now.full(1);
     }
     if (plugged && co_await cancel_requested())
         why = Failure(Errc::cancelled, "plugging " + device.id + " was cancelled");
@@ -178,6 +193,12 @@ std::ostream& operator<<(std::ostream& out, DeviceState state) {
         return out << "unknown";
     }
     return out << "DeviceState(" << static_cast<int>(state) << ')';
+}
+
+asio::awaitable<RootBus> root_bus(Session& session, OnCancel mode) {
+    auto command = query_pci();
+    const auto value = co_await session.execute(std::move(command), mode);
+    co_return RootBus::parse(value);
 }
 
 asio::awaitable<Plugged> plug(Session& session, VfioDevice device, std::optional<RootBus> before) {

@@ -36,20 +36,21 @@ class HotplugFailure : public Failure {
 
 struct Plugged {
     std::string id;
-    std::string guest_address; ///< "0000:00:05.0", from query-pci
-    RootBusDevice device;
+    unsigned slot = 0, function = 0; ///< on pci.0, as QEMU says
+    std::string guest_address;       ///< "0000:00:05.0"
 };
 
 /// Plugs the device into the root bus and says where it landed.
 ///
-/// Before: query-pci, so that a full bus is refused with the list of who occupies it. After:
-/// query-pci again for the address. device_add can't be taken back while QEMU works on it, so a
-/// cancellation waits for its answer and then unplugs. When device_add is not answered in time, a
-/// device_del is queued behind it: QEMU works in order, so its answer tells what became of the
+/// Right behind device_add goes the question for its address (qom-get addr): QEMU works in order,
+/// so the two cost one round trip. query-pci, which reads the configuration space of every device
+/// and takes a few ms for it, is asked only when that fails. device_add can't be taken back while
+/// QEMU works on it, so a cancellation waits for its answer and then unplugs. When device_add is
+/// not answered in time, a device_del is queued behind it: its answer tells what became of the
 /// device.
 ///
-/// `before` is what a query-pci of the caller's has just said, when it has asked already: it costs
-/// a few ms in a guest with many devices, as it reads the configuration space of each.
+/// `before` is the bus as the caller knows it; nullopt: asked for. A full bus and a taken slot are
+/// refused with who occupies them, also when `before` was out of date and QEMU refuses.
 ///
 /// Throws HotplugFailure: root_bus_full, invalid_argument (nothing was sent); what QEMU refused
 /// with; qmp_timeout; qemu_gone; cancelled. `session` must outlive the call.
@@ -58,6 +59,9 @@ boost::asio::awaitable<Plugged> plug(Session& session, VfioDevice device,
 
 /// Told when something holds an unplug up ("the guest is paused: ..."); on the executor.
 using UnplugProgress = std::function<void(const std::string&)>;
+
+/// The root bus as QEMU has it now. Throws what Session::execute() throws, qmp_protocol.
+boost::asio::awaitable<RootBus> root_bus(Session& session, OnCancel mode = OnCancel::abandon);
 
 /// Takes the device out and returns when QEMU has provably let it go: DEVICE_DELETED, then the id
 /// absent from /machine/peripheral. An id that QEMU does not have is done at once.

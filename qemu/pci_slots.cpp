@@ -124,13 +124,29 @@ std::optional<unsigned> RootBus::next_free() const {
     return std::nullopt;
 }
 
-Failure RootBus::full() const {
+void RootBus::put(std::string qdev_id, unsigned slot, unsigned function) {
+    RootBusDevice device;
+    device.qdev_id = std::move(qdev_id);
+    device.slot = slot;
+    device.function = function;
+    devices_.push_back(std::move(device));
+}
+
+void RootBus::take(std::string_view qdev_id) {
+    std::erase_if(devices_, [&](const auto& device) { return device.qdev_id == qdev_id; });
+}
+
+Failure RootBus::full(std::size_t wanted) const {
     std::vector<std::string> labels;
     for (unsigned slot = first_slot; slot <= last_slot; ++slot)
         if (const auto* device = occupant(slot))
             labels.push_back(device->label());
+    const auto free = free_slots().size();
     Failure failure(Errc::root_bus_full,
-                    "the root bus pci.0 has no free slot: all of 02 to 1f are taken");
+                    free == 0 ? "the root bus pci.0 has no free slot: all of 02 to 1f are taken"
+                              : "the root bus pci.0 has " + std::to_string(free) +
+                                    (free == 1 ? " free slot" : " free slots") + ", but " +
+                                    std::to_string(wanted) + " are needed");
     failure.blocked_by(join_words(labels)).remedy("detach a device of this sandbox first");
     return failure;
 }

@@ -49,8 +49,12 @@ class RootBus {
     /// The lowest free slot, as QEMU itself would choose.
     std::optional<unsigned> next_free() const;
 
-    /// Failure(root_bus_full) that lists who occupies it.
-    Failure full() const;
+    /// Failure(root_bus_full) that lists who occupies it, for somebody who needs `wanted` slots.
+    Failure full(std::size_t wanted) const;
+
+    /// Keeps this picture right over changes of our own.
+    void put(std::string qdev_id, unsigned slot, unsigned function);
+    void take(std::string_view qdev_id);
 
   private:
     std::vector<RootBusDevice> devices_;

@@ -55,6 +55,20 @@ class EventWaiter {
     std::shared_ptr<State> state_;
 };
 
+/// A command that Session::submit() has taken. Move-only; same thread rule as Session.
+class Submitted {
+  public:
+    struct State;
+    explicit Submitted(std::shared_ptr<State> state);
+    Submitted(Submitted&&) noexcept;
+    Submitted& operator=(Submitted&&) noexcept;
+    ~Submitted();
+
+  private:
+    friend class Session;
+    std::shared_ptr<State> state_;
+};
+
 /// A QMP client on one connection.
 ///
 /// Threads: everything, destruction included, on the one executor the session was connected on (an
@@ -90,6 +104,13 @@ class Session {
     /// Several may be outstanding; more than 8 wait for their turn.
     boost::asio::awaitable<boost::json::value> execute(Command command,
                                                        OnCancel mode = OnCancel::abandon);
+
+    /// The two halves of execute(), to have several commands on their way at once: QEMU works them
+    /// off in order, and the second one's answer costs no round trip of its own. The deadline
+    /// counts from finish(). A Submitted that is dropped unfinished abandons its command.
+    Submitted submit(Command command);
+    boost::asio::awaitable<boost::json::value> finish(Submitted submitted,
+                                                      OnCancel mode = OnCancel::abandon);
 
     /// To be called *before* writing the command whose event is waited for: the event may precede
     /// the reply. The predicate runs on the executor for each event and must not throw.

@@ -26,7 +26,7 @@ plugin::VgpuRequest parse_type(const std::string& type, const std::string& uuid)
 mdev::MdevDevice create_on_one_of(const Host& host, std::vector<mdev::TypeOffer> offers,
                                   const std::string& type, const mdev::Uuid& uuid) {
     std::stable_partition(offers.begin(), offers.end(),
-                          [](const auto& offer) { return offer.type.available_instances > 0; });
+                          [](const auto& offer) { return offer.available_instances > 0; });
     for (std::size_t i = 0;; ++i) {
         try {
             return mdev::create(host.root, offers[i].parent, type, uuid, host.timeouts.device_node);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "runtime-plugin/plugin/sandbox_state.hpp"
 #include "runtime-plugin/plugin/state_dir.hpp"
 
 #include <optional>
@@ -22,9 +23,10 @@ class Claims {
   public:
     explicit Claims(const StateDir& directory) : directory_(directory) {}
 
-    /// Throws Failure(device_in_use) naming the owner when another sandbox has `name`. Taking a
-    /// claim the sandbox has already is allowed (two functions of one group).
-    void take(const std::string& name, const std::string& sandbox) const;
+    /// Takes all of `names` at one instant for everyone else, or none: throws
+    /// Failure(device_in_use) naming the owner when another sandbox has one of them. Taking a claim
+    /// the sandbox has already is allowed (two functions of one group).
+    void take(const std::vector<std::string>& names, const std::string& sandbox) const;
 
     /// Drops the claim if it is the sandbox's; anything else is left alone.
     void drop(const std::string& name, const std::string& sandbox) const;
@@ -33,9 +35,13 @@ class Claims {
     std::optional<std::string> owner(const std::string& name) const;
 
   private:
+    void write(const std::filesystem::path& path, const std::string& line) const;
+
     const StateDir& directory_;
 };
 
+/// What an attachment of that device claims.
+std::vector<std::string> claims_of(const Attachment& attachment);
 std::string function_claim(const std::string& bdf);
 std::string mdev_claim(const std::string& uuid);
 std::string group_claim(int group);

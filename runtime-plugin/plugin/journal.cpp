@@ -38,14 +38,19 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
         throw host_failure(errno, "can't start the journal " + path.string());
     json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
     line["ids"] = json::value_from(ids);
-    append(json::serialize(line), true);
+    // Synced with the first intent; the name must be there before that one counts.
+    append(json::serialize(line), false);
     sync_directory(directory_);
 }
 
-void Journal::intend(const Step& step) {
-    json::object line{{"v", version}, {"intent", to_json(step)}};
-    append(json::serialize(line), true);
-    steps_.push_back(step);
+void Journal::intend(const std::vector<Step>& steps) {
+    std::string lines;
+    for (const auto& step : steps) {
+        json::object line{{"v", version}, {"intent", to_json(step)}};
+        lines += (lines.empty() ? "" : "\n") + json::serialize(line);
+    }
+    append(std::move(lines), true);
+    steps_.insert(steps_.end(), steps.begin(), steps.end());
 }
 
 void Journal::done() {
@@ -72,7 +77,7 @@ void Journal::clear() {
 
 void Journal::append(std::string line, bool sync) {
     line += '\n';
-    // One write a line: a reader finds whole lines, and at most the last one torn.
+    // One write: a reader finds whole lines, and at most the last one torn.
     const auto n = ::write(fd_.get(), line.data(), line.size());
     if (n != static_cast<ssize_t>(line.size()))
         throw host_failure(n < 0 ? errno : ENOSPC,

@@ -26,8 +26,10 @@ class Journal {
 
     /// Starts the record of one operation; `ids` are the attachments it will add.
     void begin(std::string_view operation, const std::vector<std::string>& ids);
-    /// On disk when it returns: only then may the step be taken.
-    void intend(const Step& step);
+    bool begun() const noexcept { return static_cast<bool>(fd_); }
+    /// On disk when it returns: only then may the steps be taken.
+    void intend(const std::vector<Step>& steps);
+    void intend(const Step& step) { intend(std::vector<Step>{step}); }
     void done();
     /// The step last intended failed and left nothing: it is not to be undone.
     void withdraw();

@@ -41,11 +41,18 @@ std::string printable(const std::string& device) {
     return escaped.substr(1, escaped.size() - 2);
 }
 
-asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(Plugin::Ticket)> body,
-                                       Plugin::Ticket ticket) {
+boost::json::array attachments_json(const Outcome& outcome) {
+    boost::json::array attachments;
+    for (const auto& [id, attachment] : outcome.attachments)
+        attachments.push_back(attachment_json(id, attachment));
+    return attachments;
+}
+
+asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(const Caller&)> body,
+                                       Caller caller) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
-    co_return co_await body(ticket);
+    co_return co_await body(caller);
 }
 
 } // namespace
@@ -98,7 +105,7 @@ void Plugin::start(const Sandbox* sandbox, Operation operation, Completion done,
             }
             finish(ticket, std::move(outcome));
         };
-        asio::co_spawn(context_.io, run_operation(std::move(body), ticket),
+        asio::co_spawn(context_.io, run_operation(std::move(body), Caller{ticket, call->cancelled}),
                        asio::bind_cancellation_slot(call->signal.slot(), std::move(ended)));
     });
 }
@@ -122,8 +129,10 @@ void Plugin::cancel_on_loop(Ticket ticket) {
         if (const auto found = calls_.find(ticket); found != calls_.end())
             call = found->second;
     }
-    if (call)
-        call->signal.emit(asio::cancellation_type::total);
+    if (!call)
+        return;
+    call->cancelled->store(true);
+    call->signal.emit(asio::cancellation_type::total);
 }
 
 void Plugin::cancel(Ticket ticket) {
@@ -154,14 +163,15 @@ void Plugin::open_sandbox(std::string id, std::string qmp_socket,
                           std::map<std::string, std::string> annotations, Completion done,
                           const Started& started) {
     auto body = [this, id = std::move(id), qmp_socket = std::move(qmp_socket),
-                 annotations = std::move(annotations)](Ticket) mutable {
-        return run_open(std::move(id), std::move(qmp_socket), std::move(annotations));
+                 annotations = std::move(annotations)](const Caller& caller) mutable {
+        return run_open(std::move(id), std::move(qmp_socket), std::move(annotations), caller);
     };
     start(nullptr, std::move(body), std::move(done), started);
 }
 
 asio::awaitable<Outcome> Plugin::run_open(std::string id, std::string qmp_socket,
-                                          std::map<std::string, std::string> annotations) {
+                                          std::map<std::string, std::string> annotations,
+                                          const Caller& caller) {
     id = require_sandbox_id(id);
     if (const auto found = sandboxes_.find(id);
         found != sandboxes_.end() && !found->second.expired())
@@ -171,7 +181,7 @@ asio::awaitable<Outcome> Plugin::run_open(std::string id, std::string qmp_socket
     sandboxes_[id] = sandbox;
     std::exception_ptr error;
     try {
-        co_await sandbox->open(std::move(qmp_socket), std::move(annotations));
+        co_await sandbox->open(std::move(qmp_socket), std::move(annotations), caller);
     } catch (...) {
         error = std::current_exception();
     }
@@ -191,17 +201,13 @@ void Plugin::attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest req
                     Completion done, const Started& started) {
     const auto* owner = sandbox.get();
     auto body = [sandbox = std::move(sandbox),
-                 request = std::move(request)](Ticket ticket) mutable -> asio::awaitable<Outcome> {
-        request.ticket = ticket;
+                 request = std::move(request)](const Caller& caller) -> asio::awaitable<Outcome> {
         std::exception_ptr error;
         try {
-            auto outcome = co_await sandbox->attach(request);
+            auto outcome = co_await sandbox->attach(request, caller);
             if (!request.dry_run) {
-                boost::json::array attachments;
-                for (const auto& [id, attachment] : outcome.attachments)
-                    attachments.push_back(attachment_json(id, attachment));
                 outcome.json = {{"sandbox", sandbox->id()},
-                                {"attachments", std::move(attachments)}};
+                                {"attachments", attachments_json(outcome)}};
             }
             co_return outcome;
         } catch (...) {
@@ -218,14 +224,11 @@ void Plugin::detach(std::shared_ptr<Sandbox> sandbox, std::string device, Comple
                     const Started& started) {
     const auto* owner = sandbox.get();
     auto body = [sandbox = std::move(sandbox),
-                 device = std::move(device)](Ticket ticket) -> asio::awaitable<Outcome> {
+                 device = std::move(device)](const Caller& caller) -> asio::awaitable<Outcome> {
         std::exception_ptr error;
         try {
-            auto outcome = co_await sandbox->detach(device, ticket);
-            boost::json::array attachments;
-            for (const auto& [id, attachment] : outcome.attachments)
-                attachments.push_back(attachment_json(id, attachment));
-            outcome.json = {{"sandbox", sandbox->id()}, {"detached", std::move(attachments)}};
+            auto outcome = co_await sandbox->detach(device, caller);
+            outcome.json = {{"sandbox", sandbox->id()}, {"detached", attachments_json(outcome)}};
             co_return outcome;
         } catch (...) {
             error = std::current_exception();
@@ -237,13 +240,13 @@ void Plugin::detach(std::shared_ptr<Sandbox> sandbox, std::string device, Comple
 }
 
 void Plugin::release(std::string id, Completion done, const Started& started) {
-    auto body = [this, id = std::move(id)](Ticket ticket) mutable {
-        return run_release(std::move(id), ticket);
+    auto body = [this, id = std::move(id)](const Caller& caller) mutable {
+        return run_release(std::move(id), caller);
     };
     start(nullptr, std::move(body), std::move(done), started);
 }
 
-asio::awaitable<Outcome> Plugin::run_release(std::string id, Ticket ticket) {
+asio::awaitable<Outcome> Plugin::run_release(std::string id, const Caller& caller) {
     id = require_sandbox_id(id);
     std::error_code ec;
     if (!std::filesystem::exists(context_.state.sandbox(id), ec))
@@ -257,11 +260,9 @@ asio::awaitable<Outcome> Plugin::run_release(std::string id, Ticket ticket) {
         sandbox = std::make_shared<Sandbox>(context_, id);
     std::exception_ptr error;
     try {
-        auto outcome = co_await sandbox->release(ticket);
-        boost::json::array detached;
-        for (const auto& [name, attachment] : outcome.attachments)
-            detached.push_back(attachment_json(name, attachment));
-        outcome.json = {{"sandbox", id}, {"released", true}, {"detached", std::move(detached)}};
+        auto outcome = co_await sandbox->release(caller);
+        outcome.json = {
+            {"sandbox", id}, {"released", true}, {"detached", attachments_json(outcome)}};
         co_return outcome;
     } catch (...) {
         error = std::current_exception();
@@ -272,7 +273,7 @@ asio::awaitable<Outcome> Plugin::run_release(std::string id, Ticket ticket) {
 }
 
 void Plugin::list(std::string id, Completion done, const Started& started) {
-    auto body = [this, id = std::move(id)](Ticket) -> asio::awaitable<Outcome> {
+    auto body = [this, id = std::move(id)](const Caller&) -> asio::awaitable<Outcome> {
         co_return run_list(id);
     };
     start(nullptr, std::move(body), std::move(done), started);

@@ -57,10 +57,11 @@ class Plugin {
   private:
     struct Call {
         boost::asio::cancellation_signal signal;
+        std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
         const Sandbox* sandbox = nullptr;
         Completion done;
     };
-    using Operation = std::function<boost::asio::awaitable<Outcome>(Ticket)>;
+    using Operation = std::function<boost::asio::awaitable<Outcome>(const Caller&)>;
 
     void start(const Sandbox* sandbox, Operation operation, Completion done,
                const Started& started);
@@ -68,8 +69,9 @@ class Plugin {
     void cancel_on_loop(Ticket ticket);
 
     boost::asio::awaitable<Outcome> run_open(std::string id, std::string qmp_socket,
-                                             std::map<std::string, std::string> annotations);
-    boost::asio::awaitable<Outcome> run_release(std::string id, Ticket ticket);
+                                             std::map<std::string, std::string> annotations,
+                                             const Caller& caller);
+    boost::asio::awaitable<Outcome> run_release(std::string id, const Caller& caller);
     Outcome run_list(const std::string& id) const;
 
     Context context_;

@@ -17,11 +17,6 @@ namespace asio = boost::asio;
 Sandbox::Sandbox(Context& context, std::string id)
     : context_(context), id_(std::move(id)), turnstile_(context.io.get_executor()) {}
 
-asio::awaitable<bool> cancelled() {
-    const auto state = co_await asio::this_coro::cancellation_state;
-    co_return state.cancelled() != asio::cancellation_type::none;
-}
-
 asio::awaitable<Sandbox::Locked> Sandbox::lock() {
     auto turn = co_await turnstile_.enter();
     auto held = context_.state.lock_sandbox(id_);
@@ -36,6 +31,7 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
 }
 
 asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
+    bus_.reset();
     session_ = co_await qemu::Session::connect(qmp_socket, context_.qmp_timeouts);
     // Weak: the session is owned by this sandbox and may outlive it by its own pending work.
     session_->on_lost([weak = weak_from_this()](const Failure& why) {
@@ -45,7 +41,8 @@ asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
 }
 
 asio::awaitable<void> Sandbox::open(std::string qmp_socket,
-                                    std::map<std::string, std::string> annotations) {
+                                    std::map<std::string, std::string> annotations,
+                                    const Caller& caller) {
     auto turn = co_await turnstile_.enter();
     const auto directory = context_.state.sandbox(id_);
     auto remembered = load_state(directory);
@@ -105,7 +102,7 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.qemu_pid = peer == ::getpid() ? 0 : peer;
     state.qemu_start = start_time(context_.root, state.qemu_pid).value_or(0);
     save_state(directory, state);
-    co_await recover(state);
+    co_await recover(state, caller);
 }
 
 asio::awaitable<void> Sandbox::connect_if_alive(const SandboxState& state) {

@@ -4,6 +4,7 @@
 #include "config/base/unique_fd.hpp"
 #include "qemu/pci_slots.hpp"
 #include "qemu/qmp/session.hpp"
+#include "runtime-plugin/plugin/caller.hpp"
 #include "runtime-plugin/plugin/context.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
@@ -38,21 +39,22 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
     /// Policy, connection, live machine, state. Empty `qmp_socket` or `annotations`: as remembered.
     boost::asio::awaitable<void> open(std::string qmp_socket,
-                                      std::map<std::string, std::string> annotations);
+                                      std::map<std::string, std::string> annotations,
+                                      const Caller& caller);
 
     struct AttachRequest {
         std::string device;
         std::string uuid;
         bool dry_run = false;
-        std::uint64_t ticket = 0;
     };
-    /// The request is named by the caller before the co_await (it is an aggregate).
-    boost::asio::awaitable<Outcome> attach(const AttachRequest& request);
+    /// The arguments are named by the caller before the co_await (they are aggregates), and live
+    /// until it is over.
+    boost::asio::awaitable<Outcome> attach(const AttachRequest& request, const Caller& caller);
 
-    boost::asio::awaitable<Outcome> detach(const std::string& device, std::uint64_t ticket);
+    boost::asio::awaitable<Outcome> detach(const std::string& device, const Caller& caller);
 
     /// Gives everything back and removes the state directory.
-    boost::asio::awaitable<Outcome> release(std::uint64_t ticket);
+    boost::asio::awaitable<Outcome> release(const Caller& caller);
 
     /// Lets the connection go.
     void close();
@@ -66,16 +68,25 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// gone.
     boost::asio::awaitable<void> connect_if_alive(const SandboxState& state);
 
-    /// Finishes what a killed process left in the journal.
-    boost::asio::awaitable<void> recover(const SandboxState& state);
+    /// Finishes what a killed process left in the journal. Throws Failure(cancelled) after it when
+    /// the caller has given up meanwhile.
+    boost::asio::awaitable<void> recover(const SandboxState& state, const Caller& caller);
     /// Undoes steps, last first; throws the first failure, and then leaves the rest alone.
     boost::asio::awaitable<void> undo(std::vector<Step> steps, const SandboxState& state,
                                       std::uint64_t ticket);
     boost::asio::awaitable<void> undo_step(Step step, const SandboxState& state,
                                            std::uint64_t ticket);
-    boost::asio::awaitable<void> take_steps(Journal& journal, std::vector<Target>& targets,
-                                            const qemu::RootBus& bus, std::uint64_t ticket);
-    boost::asio::awaitable<void> take_step(Journal& journal, Target& target, std::uint64_t ticket);
+    /// Resolves the request and, unless it is a dry run, takes all steps on the host. Throws with
+    /// what was begun in the journal.
+    boost::asio::awaitable<std::vector<Target>> prepare(Journal& journal, const SandboxState& state,
+                                                        const AttachRequest& request,
+                                                        const Caller& caller);
+    /// These two on a thread of the pool.
+    void take_host_steps(Journal& journal, std::vector<Target>& targets, const Caller& caller);
+    void take_host_step(Journal& journal, Target& target, const Caller& caller);
+    boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
+                                      const Caller& caller);
+    boost::asio::awaitable<void> ask_bus();
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.
     boost::asio::awaitable<Attachment> detach_one(SandboxState& state, std::string qdev_id,
@@ -96,11 +107,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     std::string id_;
     Turnstile turnstile_;
     std::shared_ptr<qemu::Session> session_;
+    /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
+    /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.
+    std::optional<qemu::RootBus> bus_;
     std::optional<Failure> policy_; ///< why nothing may be attached; set at open
     config::Vfio effective_;        ///< [vfio] after annotations
 };
-
-/// Whether the coroutine that asks has been cancelled.
-boost::asio::awaitable<bool> cancelled();
 
 } // namespace kata_vfio::plugin

@@ -11,6 +11,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
 
+#include <utility>
+
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 namespace json = boost::json;
@@ -22,59 +24,45 @@ void append_note(Failure& failure, const std::string& note) {
 
 } // namespace
 
-asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request) {
-    const auto parsed = parse_device(request.device, request.uuid);
+asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Caller& caller) {
     auto locked = co_await lock();
     if (policy_)
         throw Failure(*policy_);
     if (!connected())
         throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
             .remedy("release the sandbox, or close and open it again if its QEMU still runs");
-    co_await recover(locked.state);
+    co_await recover(locked.state, caller);
 
-    auto look = [&] {
-        return resolve(context_.root, effective_, context_.claims, locked.state, parsed,
-                       request.device);
-    };
-    auto targets = co_await on_host(context_.host_pool, look);
-    if (!targets)
-        throw Failure(Errc::internal, "resolve gave nothing");
-    auto bus_reply = co_await session_->execute(qemu::query_pci());
-    const auto bus = qemu::RootBus::parse(bus_reply);
-    if (bus.free_slots().size() < targets->size())
-        throw bus.full();
     Outcome outcome;
-    if (request.dry_run) {
-        outcome.json = plan(*targets);
-        co_return outcome;
-    }
-
     Journal journal(context_.state.sandbox(id_));
-    std::vector<std::string> ids;
-    for (const auto& target : *targets)
-        ids.push_back(target.attachment.id);
-    journal.begin("attach", ids);
-
     std::exception_ptr error;
     try {
-        co_await take_steps(journal, *targets, bus, request.ticket);
-        for (const auto& target : *targets)
-            locked.state.attachments.push_back(target.attachment);
-        save_state(context_.state.sandbox(id_), locked.state);
+        auto targets = co_await prepare(journal, locked.state, request, caller);
+        if (request.dry_run) {
+            outcome.json = plan(targets);
+            co_return outcome;
+        }
+        co_await plug(journal, targets, caller);
+        auto attached = locked.state;
+        for (auto& target : targets) {
+            attached.attachments.push_back(target.attachment);
+            outcome.attachments.emplace_back(id_, std::move(target.attachment));
+        }
+        save_state(context_.state.sandbox(id_), attached);
     } catch (...) {
         error = std::current_exception();
     }
     if (!error) {
         journal.clear();
-        for (auto& target : *targets)
-            outcome.attachments.emplace_back(id_, std::move(target.attachment));
         co_return outcome;
     }
+    if (!journal.begun())
+        std::rethrow_exception(error);
 
     auto failure = failure_from(error);
     std::exception_ptr undo_error;
     try {
-        co_await undo(journal.steps(), locked.state, request.ticket);
+        co_await undo(journal.steps(), locked.state, caller.ticket);
         journal.clear();
     } catch (...) {
         undo_error = std::current_exception();
@@ -88,86 +76,124 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request) {
     throw failure;
 }
 
-asio::awaitable<void> Sandbox::take_steps(Journal& journal, std::vector<Target>& targets,
-                                          const qemu::RootBus& bus, std::uint64_t ticket) {
-    // Everything on the host first, for all of a group, then QEMU.
-    auto claim_all = [&] {
-        for (const auto& target : targets)
-            for (const auto& claim : target.claims) {
-                journal.intend(ClaimStep{claim});
-                context_.claims.take(claim, id_);
-                journal.done();
-            }
+asio::awaitable<void> Sandbox::ask_bus() {
+    bus_ = co_await qemu::root_bus(*session_);
+}
+
+asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const SandboxState& state,
+                                                      const AttachRequest& request,
+                                                      const Caller& caller) {
+    const auto parsed = parse_device(request.device, request.uuid);
+    if (!bus_ || !bus_->next_free())
+        co_await ask_bus();
+    std::vector<Target> targets;
+    // All in one trip: each one to the pool and back costs two wake-ups of a thread.
+    auto look_and_take = [&] {
+        targets =
+            resolve(context_.root, effective_, context_.claims, state, parsed, request.device);
+        const bool room = targets.size() <= bus_->free_slots().size();
+        if (room && !request.dry_run)
+            take_host_steps(journal, targets, caller);
+        return room;
     };
-    co_await on_host(context_.host_pool, claim_all);
-    for (auto& target : targets)
-        co_await take_step(journal, target, ticket);
+    auto room = co_await on_host(context_.host_pool, look_and_take);
+    if (!*room) { // what we remember of the bus may be out of date
+        co_await ask_bus();
+        room = co_await on_host(context_.host_pool, look_and_take);
+    }
+    if (!*room)
+        throw bus_->full(targets.size());
+    co_return targets;
+}
+
+void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
+                              const Caller& caller) {
+    const auto refuse_if_cancelled = [&] {
+        if (caller.gave_up())
+            throw Failure(Errc::cancelled, "the attach was cancelled before the host was changed");
+    };
+    refuse_if_cancelled();
+    std::vector<std::string> ids, claims;
+    std::vector<Step> steps;
+    for (const auto& target : targets) {
+        ids.push_back(target.attachment.id);
+        for (const auto& claim : claims_of(target.attachment)) {
+            claims.push_back(claim);
+            steps.emplace_back(ClaimStep{claim});
+        }
+    }
+    journal.begin("attach", ids);
+    journal.intend(steps);
+    context_.claims.take(claims, id_);
+    journal.done();
+    // Everything on the host first, for all of a group, then QEMU.
     for (auto& target : targets) {
-        if (co_await cancelled())
-            throw Failure(Errc::cancelled, "the attach was cancelled before " +
-                                               target.attachment.id + " was plugged");
-        qemu::VfioDevice device(target.attachment.id, target.attachment.sysfsdev);
-        const Step plug = PlugStep{target.attachment.id};
-        progress(ticket, text(plug));
-        journal.intend(plug);
+        refuse_if_cancelled();
+        take_host_step(journal, target, caller);
+    }
+}
+
+void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& caller) {
+    auto& attachment = target.attachment;
+    const auto& timeouts = context_.config.vfio.timeouts;
+    const auto begin = [&](const Step& step) {
+        // This is a thread of the pool, and the host is called on the loop's alone.
+        asio::post(context_.io, [self = shared_from_this(), ticket = caller.ticket,
+                                 line = text(step)] { self->progress(ticket, line); });
+        journal.intend(step);
+    };
+    if (attachment.made_vgpu) {
+        begin(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
         try {
-            const auto plugged = co_await qemu::plug(*session_, device, bus);
+            const auto made =
+                mdev::create(context_.root, attachment.host_address, attachment.mdev_type,
+                             mdev::Uuid::require(attachment.uuid), timeouts.device_node);
+            attachment.iommu_group = made.iommu_group;
+            attachment.sysfsdev = made.sysfs.string();
+        } catch (...) {
+            // It left nothing; and a UUID that turned out to exist is somebody else's.
+            journal.withdraw();
+            throw;
+        }
+        journal.done();
+    } else if (target.needs_bind) {
+        vfio::BindOptions options;
+        options.deadline = timeouts.host_write;
+        options.before_first_write = [&](const vfio::BindRecord& record) {
+            begin(BindStep{record});
+        };
+        auto record = vfio::bind_to_vfio(
+            context_.root, vfio::PciAddress::require(attachment.host_address), options);
+        if (record.changed) {
             journal.done();
-            target.attachment.guest_address = plugged.guest_address;
+            attachment.bound = std::move(record);
+        }
+    }
+}
+
+asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
+                                    const Caller& caller) {
+    for (auto& target : targets) {
+        auto& attachment = target.attachment;
+        if (caller.gave_up())
+            throw Failure(Errc::cancelled,
+                          "the attach was cancelled before " + attachment.id + " was plugged");
+        qemu::VfioDevice device(attachment.id, attachment.sysfsdev);
+        const Step step = PlugStep{attachment.id};
+        progress(caller.ticket, text(step));
+        journal.intend(step);
+        auto known = std::exchange(bus_, std::nullopt); // until it is seen to be right
+        try {
+            const auto plugged = co_await qemu::plug(*session_, device, known);
+            journal.done();
+            attachment.guest_address = plugged.guest_address;
+            known->put(plugged.id, plugged.slot, plugged.function);
+            bus_ = std::move(known);
         } catch (const qemu::HotplugFailure& failure) {
             if (failure.left() == qemu::DeviceState::absent)
                 journal.withdraw();
             throw;
         }
-    }
-}
-
-asio::awaitable<void> Sandbox::take_step(Journal& journal, Target& target, std::uint64_t ticket) {
-    if (co_await cancelled())
-        throw Failure(Errc::cancelled, "the attach was cancelled before the host was changed");
-    auto& attachment = target.attachment;
-    const auto& timeouts = context_.config.vfio.timeouts;
-    if (attachment.made_vgpu) {
-        const auto uuid = mdev::Uuid::require(attachment.uuid);
-        const Step step =
-            CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type};
-        progress(ticket, text(step));
-        auto create = [&] {
-            journal.intend(step);
-            const auto made = [&] {
-                try {
-                    return mdev::create(context_.root, attachment.host_address,
-                                        attachment.mdev_type, uuid, timeouts.device_node);
-                } catch (...) {
-                    // It left nothing; and a UUID that turned out to exist is somebody else's.
-                    journal.withdraw();
-                    throw;
-                }
-            }();
-            journal.done();
-            attachment.iommu_group = made.iommu_group;
-            attachment.sysfsdev = made.sysfs.string();
-        };
-        co_await on_host(context_.host_pool, create);
-    } else if (target.needs_bind) {
-        const auto address = vfio::PciAddress::require(attachment.host_address);
-        auto bind = [&] {
-            vfio::BindOptions options;
-            options.deadline = timeouts.host_write;
-            options.before_first_write = [&](const vfio::BindRecord& record) {
-                const Step step = BindStep{record};
-                // This is a thread of the pool, and the host is called on the loop's alone.
-                asio::post(context_.io,
-                           [this, ticket, line = text(step)] { progress(ticket, line); });
-                journal.intend(step);
-            };
-            auto record = vfio::bind_to_vfio(context_.root, address, options);
-            if (record.changed) {
-                journal.done();
-                attachment.bound = std::move(record);
-            }
-        };
-        co_await on_host(context_.host_pool, bind);
     }
 }
 
@@ -180,7 +206,7 @@ json::object Sandbox::plan(const std::vector<Target>& targets) const {
     };
     json::array attachments;
     for (const auto& target : targets) {
-        for (const auto& claim : target.claims)
+        for (const auto& claim : claims_of(target.attachment))
             add(ClaimStep{claim});
         attachments.push_back(attachment_json(id_, target.attachment));
     }

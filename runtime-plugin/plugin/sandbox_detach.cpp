@@ -48,16 +48,16 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
 
 } // namespace
 
-asio::awaitable<Outcome> Sandbox::detach(const std::string& device, std::uint64_t ticket) {
+asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller& caller) {
     auto locked = co_await lock();
     if (!connected())
         throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
             .remedy("release the sandbox, or close and open it again if its QEMU still runs");
-    co_await recover(locked.state);
+    co_await recover(locked.state, caller);
     const auto ids = named(locked.state, device);
     Outcome outcome;
     for (const auto& id : ids) {
-        auto detached = co_await detach_one(locked.state, id, ticket);
+        auto detached = co_await detach_one(locked.state, id, caller.ticket);
         outcome.attachments.emplace_back(id_, std::move(detached));
     }
     co_return outcome;
@@ -88,17 +88,17 @@ asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string
     co_return attachment;
 }
 
-asio::awaitable<Outcome> Sandbox::release(std::uint64_t ticket) {
+asio::awaitable<Outcome> Sandbox::release(const Caller& caller) {
     auto locked = co_await lock();
     co_await connect_if_alive(locked.state);
-    co_await recover(locked.state);
+    co_await recover(locked.state, caller);
     Outcome outcome;
     std::optional<Failure> first;
     auto attached = locked.state.attachments;
     std::reverse(attached.begin(), attached.end());
     for (const auto& attachment : attached) {
         try {
-            auto detached = co_await detach_one(locked.state, attachment.id, ticket);
+            auto detached = co_await detach_one(locked.state, attachment.id, caller.ticket);
             outcome.attachments.emplace_back(id_, std::move(detached));
         } catch (const Failure& failure) {
             context_.log(LogLevel::error, "sandbox " + id_ + ": " + failure.what());

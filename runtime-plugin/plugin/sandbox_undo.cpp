@@ -13,8 +13,20 @@
 
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
+namespace {
 
-asio::awaitable<void> Sandbox::recover(const SandboxState& state) {
+/// Whether an attachment, other than the one of id `but`, has the claim: two functions of one group
+/// share the group's.
+bool needed(const SandboxState& state, const std::string& claim, const std::string& but = {}) {
+    return std::any_of(state.attachments.begin(), state.attachments.end(), [&](const auto& other) {
+        const auto claims = claims_of(other);
+        return other.id != but && std::find(claims.begin(), claims.end(), claim) != claims.end();
+    });
+}
+
+} // namespace
+
+asio::awaitable<void> Sandbox::recover(const SandboxState& state, const Caller& caller) {
     const auto directory = context_.state.sandbox(id_);
     auto left = read_journal(directory);
     if (!left)
@@ -31,6 +43,9 @@ asio::awaitable<void> Sandbox::recover(const SandboxState& state) {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     }
     Journal(directory).clear();
+    if (caller.gave_up())
+        throw Failure(Errc::cancelled, "the request was cancelled while what a killed process left "
+                                       "was undone; that is done, nothing else was begun");
 }
 
 asio::awaitable<void> Sandbox::undo(std::vector<Step> steps, const SandboxState& state,
@@ -53,7 +68,8 @@ asio::awaitable<void> Sandbox::undo_step(Step step, const SandboxState& state,
     std::string note;
     auto on_the_host = [&] {
         if (const auto* claim = std::get_if<ClaimStep>(&step)) {
-            context_.claims.drop(claim->claim, id_);
+            if (!needed(state, claim->claim))
+                context_.claims.drop(claim->claim, id_);
         } else if (const auto* vgpu = std::get_if<CreateVgpuStep>(&step)) {
             const auto uuid = mdev::Uuid::require(vgpu->uuid);
             if (mdev::remove(context_.root, uuid, deadline).outcome == mdev::RemoveOutcome::pending)
@@ -81,6 +97,8 @@ asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxS
     };
     try {
         co_await qemu::unplug(*session_, qdev_id, tell);
+        if (bus_)
+            bus_->take(qdev_id);
         co_return;
     } catch (const Failure& failure) {
         // QEMU died while we waited for it: its devices went with it.
@@ -92,10 +110,6 @@ asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxS
 
 asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const SandboxState& state) {
     const auto deadline = context_.config.vfio.timeouts.host_write;
-    const bool group_stays =
-        std::any_of(state.attachments.begin(), state.attachments.end(), [&](const auto& other) {
-            return other.id != attachment.id && other.iommu_group == attachment.iommu_group;
-        });
     std::string note;
     auto on_the_host = [&] {
         if (attachment.made_vgpu) {
@@ -110,13 +124,9 @@ asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const San
             if (result.outcome == vfio::RestoreOutcome::left_alone)
                 note = result.note;
         }
-        if (attachment.kind == Kind::mdev) {
-            context_.claims.drop(mdev_claim(attachment.uuid), id_);
-            return;
-        }
-        context_.claims.drop(function_claim(attachment.host_address), id_);
-        if (attachment.iommu_group && !group_stays)
-            context_.claims.drop(group_claim(*attachment.iommu_group), id_);
+        for (const auto& claim : claims_of(attachment))
+            if (!needed(state, claim, attachment.id))
+                context_.claims.drop(claim, id_);
     };
     co_await on_host(context_.host_pool, on_the_host);
     if (!note.empty()) // here, as the host is called on the loop's thread alone

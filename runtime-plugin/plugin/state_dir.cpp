@@ -21,10 +21,7 @@ namespace {
 const std::string removed_prefix = ".removed-";
 
 UniqueFd open_lock(const fs::path& path) {
-    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!fd)
-        throw host_failure(errno, "can't open the lock " + path.string());
-    return fd;
+    return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }
 
 bool flock_fd(int fd, int how) {
@@ -46,6 +43,10 @@ bool still_there(int fd, const fs::path& path) {
 
 void note_holder(int fd) {
     const auto text = std::to_string(::getpid()) + "\n";
+    char there[32];
+    const auto size = ::pread(fd, there, sizeof there, 0);
+    if (size > 0 && std::string_view(there, static_cast<std::size_t>(size)) == text)
+        return; // as most often: it was us before
     // The pid only serves the text of somebody's refusal: failing to write it is no failure.
     if (::ftruncate(fd, 0) != 0 ||
         ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
@@ -79,8 +80,14 @@ void StateDir::ensure(const fs::path& directory) const {
 }
 
 FileLock StateDir::lock() const {
-    ensure(path_);
-    auto fd = open_lock(path_ / "lock");
+    const auto open = [&] { return open_lock(path_ / "lock"); };
+    auto fd = open();
+    if (!fd && errno == ENOENT) {
+        ensure(path_);
+        fd = open();
+    }
+    if (!fd)
+        throw host_failure(errno, "can't open the lock " + (path_ / "lock").string());
     if (!flock_fd(fd.get(), LOCK_EX))
         throw host_failure(errno, "can't take the lock " + (path_ / "lock").string());
     return FileLock(std::move(fd));
@@ -89,10 +96,11 @@ FileLock StateDir::lock() const {
 FileLock StateDir::lock_sandbox(const std::string& id) const {
     const auto path = sandbox(id) / "lock";
     for (;;) {
-        ensure(sandbox(id));
-        UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-        if (!fd && errno == ENOENT)
-            continue; // removed under us by a release: make it again
+        auto fd = open_lock(path);
+        if (!fd && errno == ENOENT) {
+            ensure(sandbox(id)); // new, or removed under us by a release
+            continue;
+        }
         if (!fd)
             throw host_failure(errno, "can't open the lock " + path.string());
         if (!flock_fd(fd.get(), LOCK_EX | LOCK_NB)) {

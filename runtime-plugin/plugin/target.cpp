@@ -111,7 +111,6 @@ Target Resolver::function(const vfio::PciAddress& address) const {
 
     Target target;
     target.needs_bind = !found.on_vfio;
-    target.claims = {function_claim(name), group_claim(number)};
     target.attachment.id = qdev_id(name);
     target.attachment.kind = Kind::pci;
     target.attachment.device = device;
@@ -131,7 +130,6 @@ Target Resolver::existing_mdev(const mdev::Uuid& uuid) const {
     require_free(uuid.text(), mdev_claim(uuid.text()), found.iommu_group);
 
     Target target;
-    target.claims = {mdev_claim(uuid.text())};
     target.attachment.id = qdev_id(uuid.text());
     target.attachment.kind = Kind::mdev;
     target.attachment.device = device;
@@ -158,13 +156,12 @@ Target Resolver::vgpu(const VgpuRequest& request) const {
     if (request.uuid && mdev::find_device(root, uuid))
         throw mdev::create_failure(root, allowed.front()->parent, request.type, uuid, EEXIST);
     const auto chosen = std::find_if(allowed.begin(), allowed.end(), [](const auto* offer) {
-        return offer->type.available_instances > 0;
+        return offer->available_instances > 0;
     });
     if (chosen == allowed.end())
         throw mdev::create_failure(root, allowed.front()->parent, request.type, uuid, ENOSPC);
 
     Target target;
-    target.claims = {mdev_claim(uuid.text())};
     target.attachment.id = qdev_id(uuid.text());
     target.attachment.kind = Kind::mdev;
     target.attachment.device = device;

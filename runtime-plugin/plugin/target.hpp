@@ -18,8 +18,6 @@ struct Target {
     Attachment attachment; ///< all but guest_address; iommu_group none for a vGPU to be made
     /// The function is on a host driver (or on none): it has to be bound to vfio-pci first.
     bool needs_bind = false;
-    /// The claims to take before anything else.
-    std::vector<std::string> claims;
 };
 
 /// Finds out what a request means on this host, and refuses what can be refused without touching

@@ -59,7 +59,7 @@ TEST(RootBus, FullSaysWhoOccupiesIt) {
         all += at(slot, "d" + std::to_string(slot));
     const auto bus = parse(all);
     EXPECT_FALSE(bus.next_free());
-    const auto failure = bus.full();
+    const auto failure = bus.full(1);
     EXPECT_EQ(failure.code(), Errc::root_bus_full);
     EXPECT_EQ(failure.problem(), "the root bus pci.0 has no free slot: all of 02 to 1f are taken");
     EXPECT_TRUE(failure.blocker().starts_with("02.0 d2 (8086:5a85), 03.0 d3 "));
