@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace kata_vfio::vfio {
@@ -43,8 +44,12 @@ class HostRoot {
 
   private:
     std::filesystem::path at(std::string_view top, std::string_view below) const {
-        auto path = root_ / top;
-        return below.empty() ? path : path / below;
+        // One string, parsed once: each operator/ of libstdc++ copies the list of components.
+        std::string text = root_.native();
+        for (const auto part : {top, below})
+            if (!part.empty())
+                text.append(text.ends_with('/') ? "" : "/").append(part);
+        return text;
     }
 
     std::filesystem::path root_;

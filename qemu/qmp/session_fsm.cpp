@@ -36,6 +36,14 @@ Failure connect_failure(int error, const std::string& where) {
                 "a monitor serves one client: disconnect the other, or give QEMU a second -qmp");
         return failure;
     }
+    case ENAMETOOLONG: {
+        Failure failure(Errc::invalid_argument,
+                        "the QMP socket's path is longer than the 107 bytes a unix socket's may "
+                        "have: " +
+                            where);
+        failure.remedy("give QEMU a shorter -qmp unix:PATH, or a shorter link to its directory");
+        return failure;
+    }
     case EACCES:
     case EPERM:
         break;

@@ -114,6 +114,22 @@ kata_vfio_status_t submit(kata_vfio_plugin_t* owner, kata_vfio_call_t* call, Sta
     });
 }
 
+/// Read once, at open: a host that changes its environment later changes nothing here.
+plugin::Configured read_configuration(const vfio::HostRoot& root, const std::string& path,
+                                      bool late) {
+    plugin::Configured configured;
+    try {
+        const char* named = std::getenv("KATA_CONF_FILE"); // NOLINT(concurrency-mt-unsafe)
+        configured.values = config::load(path.empty() ? config::find(root.root(), named)
+                                                      : std::filesystem::path(path));
+    } catch (const Failure& failure) {
+        if (!late)
+            throw;
+        configured.refused = failure;
+    }
+    return configured;
+}
+
 kata_vfio_status_t plugin_open(const kata_vfio_host_t* host,
                                const kata_vfio_plugin_options_t* options, kata_vfio_plugin_t** out,
                                char* error_text, size_t error_size) {
@@ -132,16 +148,16 @@ kata_vfio_status_t plugin_open(const kata_vfio_host_t* host,
             if (options)
                 given = abi::read_struct(options, "kata_vfio_plugin_options_t",
                                          offsetof(kata_vfio_plugin_options_t, config_path));
-            abi::require_zero(given.reserved, "kata_vfio_plugin_options_t.reserved");
+            if ((given.flags & ~std::uint32_t{KATA_VFIO_PLUGIN_LATE_CONFIG}) != 0)
+                throw Failure(Errc::abi_mismatch,
+                              "kata_vfio_plugin_options_t.flags has unknown bits");
             auto root = read_text(given.host_root, "host_root");
             auto config_path = read_text(given.config_path, "config_path");
             const vfio::HostRoot host_root(root.empty() ? "/" : root);
-            // Read once, at open: a host that changes its environment later changes nothing here.
-            const char* named = std::getenv("KATA_CONF_FILE"); // NOLINT(concurrency-mt-unsafe)
-            const auto file = config_path.empty() ? config::find(host_root.root(), named)
-                                                  : std::filesystem::path(config_path);
+            auto configuration = read_configuration(
+                host_root, config_path, (given.flags & KATA_VFIO_PLUGIN_LATE_CONFIG) != 0);
             auto opened = std::make_unique<kata_vfio_plugin>();
-            opened->core = std::make_unique<plugin::Plugin>(host_root, config::load(file),
+            opened->core = std::make_unique<plugin::Plugin>(host_root, std::move(configuration),
                                                             services_of(services));
             *out = opened.release();
         } catch (const std::exception& error) {

@@ -169,9 +169,16 @@ typedef struct kata_vfio_host {
     void (*event)(void *user_data, const kata_vfio_event_t *event);
 } kata_vfio_host_t;
 
+enum { /* flags of kata_vfio_plugin_options_t */
+       /* A configuration that is missing or wrong does not fail plugin_open: what is attached can
+        * still be listed, detached and released, with the defaults of [vfio] (state directory,
+        * time limits). Every attach, and every sandbox_open of a sandbox that is not remembered, is refused with what is wrong. */
+       KATA_VFIO_PLUGIN_LATE_CONFIG = 1
+};
+
 typedef struct kata_vfio_plugin_options {
     uint32_t struct_size;
-    uint32_t reserved;
+    uint32_t flags; /* unknown bits are refused */
     /* Kata's configuration.toml; empty = KATA_CONF_FILE of the environment, then
      * /etc/kata-containers/, then /usr/share/defaults/kata-containers/ */
     kata_vfio_str_t config_path;
@@ -258,11 +265,12 @@ typedef struct kata_vfio_result {
     kata_vfio_str_t remedy;
     /* sandbox_open: the handle, yours until sandbox_close. */
     kata_vfio_sandbox_t *sandbox;
-    /* attach: the devices plugged; detach: those taken out; list: all. */
-    const kata_vfio_attachment_t *attachments;
+    /* attach: the devices plugged; detach: those taken out; list: all. Arrays of pointers, so that
+     * an older host, whose sizeof of the struct is smaller, finds every element. */
+    const kata_vfio_attachment_t *const *attachments;
     size_t attachment_count;
     /* list: the sandboxes. */
-    const kata_vfio_sandbox_info_t *sandboxes;
+    const kata_vfio_sandbox_info_t *const *sandboxes;
     size_t sandbox_count;
     /* The same as a JSON object (schema: docs/json.md); for a dry run, the plan. */
     kata_vfio_str_t json;

@@ -12,6 +12,20 @@ kata_vfio_str_t view(const std::string& text) noexcept {
     return {text.data(), text.size()};
 }
 
+namespace {
+
+/// Addresses of the elements, once there are no more to come.
+template <class T>
+std::vector<const T*> list_of(const std::vector<T>& elements) {
+    std::vector<const T*> list;
+    list.reserve(elements.size());
+    for (const auto& element : elements)
+        list.push_back(&element);
+    return list;
+}
+
+} // namespace
+
 ResultBox::ResultBox(std::uint64_t ticket, plugin::Outcome outcome, kata_vfio_sandbox_t* sandbox)
     : outcome_(std::move(outcome)), json_(boost::json::serialize(outcome_.json)) {
     result_.struct_size = sizeof result_;
@@ -48,7 +62,8 @@ void ResultBox::show_attachments() {
         shown.owned = attachment.owned() ? 1 : 0;
         attachments_.push_back(shown);
     }
-    result_.attachments = attachments_.data();
+    attachment_list_ = list_of(attachments_);
+    result_.attachments = attachment_list_.data();
     result_.attachment_count = attachments_.size();
 }
 
@@ -60,7 +75,8 @@ void ResultBox::show_sandboxes() {
         shown.machine = view(state.machine);
         sandboxes_.push_back(shown);
     }
-    result_.sandboxes = sandboxes_.data();
+    sandbox_list_ = list_of(sandboxes_);
+    result_.sandboxes = sandbox_list_.data();
     result_.sandbox_count = sandboxes_.size();
 }
 

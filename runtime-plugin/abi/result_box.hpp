@@ -29,6 +29,8 @@ class ResultBox {
     std::string message_, json_;
     std::vector<kata_vfio_attachment_t> attachments_;
     std::vector<kata_vfio_sandbox_info_t> sandboxes_;
+    std::vector<const kata_vfio_attachment_t*> attachment_list_;
+    std::vector<const kata_vfio_sandbox_info_t*> sandbox_list_;
     kata_vfio_result_t result_{};
 };
 

@@ -35,7 +35,7 @@ struct PluginHost::Ended {
     std::string json;
 };
 
-PluginHost::PluginHost(const Arguments& arguments, Io& io)
+PluginHost::PluginHost(const Arguments& arguments, Io& io, Config config)
     : io_(io), verbose_(arguments.verbose),
       show_(arguments.verbose
                 ? Progress::Show::at_once
@@ -46,6 +46,7 @@ PluginHost::PluginHost(const Arguments& arguments, Io& io)
     services.log = on_log;
     services.event = on_event;
     kata_vfio_plugin_options_t options = KATA_VFIO_INIT(options);
+    options.flags = config == Config::may_be_bad ? KATA_VFIO_PLUGIN_LATE_CONFIG : 0;
     options.config_path = view(arguments.config);
     options.host_root = view(arguments.root);
     std::array<char, 16384> text{};

@@ -35,8 +35,12 @@ inline kata_vfio_str_t view(std::string_view text) noexcept {
 /// and waited for, and the call ends with Failure(cancelled). Further ones don't cut that short.
 class PluginHost {
   public:
+    enum class Config {
+        must_be_good,
+        may_be_bad, ///< for what gives devices back or only looks
+    };
     /// Throws Failure: host_io (no plugin), abi_mismatch, config_invalid.
-    PluginHost(const Arguments& arguments, Io& io);
+    PluginHost(const Arguments& arguments, Io& io, Config config = Config::must_be_good);
     ~PluginHost();
     PluginHost(const PluginHost&) = delete;
     PluginHost& operator=(const PluginHost&) = delete;

@@ -62,7 +62,7 @@ json::object open_sandbox(const Arguments& arguments, Io& io) {
 }
 
 json::object release_sandbox(const Arguments& arguments, Io& io) {
-    PluginHost host(arguments, io);
+    PluginHost host(arguments, io, PluginHost::Config::may_be_bad);
     return host
         .call("release sandbox " + arguments.sandbox,
               [&](kata_vfio_call_t* call) {
@@ -85,7 +85,7 @@ json::object attach(const Arguments& arguments, Io& io) {
 }
 
 json::object detach(const Arguments& arguments, Io& io) {
-    PluginHost host(arguments, io);
+    PluginHost host(arguments, io, PluginHost::Config::may_be_bad);
     const OpenSandbox sandbox(host, arguments);
     return host
         .call("detach " + arguments.device,
@@ -96,7 +96,7 @@ json::object detach(const Arguments& arguments, Io& io) {
 }
 
 json::object list(const Arguments& arguments, Io& io) {
-    PluginHost host(arguments, io);
+    PluginHost host(arguments, io, PluginHost::Config::may_be_bad);
     return list_of(host, arguments.sandbox);
 }
 

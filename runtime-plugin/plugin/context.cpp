@@ -17,9 +17,9 @@ qemu::Timeouts qmp_timeouts_of(const config::Timeouts& configured) {
 
 } // namespace
 
-Context::Context(vfio::HostRoot host_root, config::Configuration configuration,
-                 HostServices services_)
-    : root(std::move(host_root)), config(std::move(configuration)), services(std::move(services_)),
+Context::Context(vfio::HostRoot host_root, Configured configured, HostServices services_)
+    : root(std::move(host_root)), config(std::move(configured.values)),
+      config_refused(std::move(configured.refused)), services(std::move(services_)),
       state(root.root() / std::filesystem::path(config.vfio.state_dir).relative_path()),
       claims(state), qmp_timeouts(qmp_timeouts_of(config.vfio.timeouts)), io(1) {}
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/failure.hpp"
 #include "config/schema.hpp"
 #include "qemu/qmp/command.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace kata_vfio::plugin {
@@ -27,12 +29,20 @@ struct HostServices {
         event;
 };
 
+/// The configuration, or why there is none: then `values` are the defaults, what is attached can
+/// be given back, and nothing new is let in.
+struct Configured {
+    config::Configuration values;
+    std::optional<Failure> refused;
+};
+
 /// What all sandboxes of a plugin share. Everything but `host_pool`'s work runs on `io`.
 struct Context {
-    Context(vfio::HostRoot host_root, config::Configuration configuration, HostServices services);
+    Context(vfio::HostRoot host_root, Configured configured, HostServices services);
 
     vfio::HostRoot root;
     config::Configuration config;
+    std::optional<Failure> config_refused;
     HostServices services;
     StateDir state;
     Claims claims;

@@ -57,8 +57,8 @@ asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(co
 
 } // namespace
 
-Plugin::Plugin(vfio::HostRoot root, config::Configuration configuration, HostServices services)
-    : context_(std::move(root), std::move(configuration), std::move(services)),
+Plugin::Plugin(vfio::HostRoot root, Configured configured, HostServices services)
+    : context_(std::move(root), std::move(configured), std::move(services)),
       work_(context_.io.get_executor()) {
     const SignalsBlocked blocked;
     loop_ = std::thread([this] { context_.io.run(); });
@@ -68,7 +68,7 @@ Plugin::~Plugin() {
     {
         std::unique_lock lock(mutex_);
         for (const auto& [ticket, call] : calls_)
-            asio::post(context_.io, [this, id = ticket] { cancel_on_loop(id); });
+            cancel_locked(ticket, *call);
         finished_.wait(lock, [this] { return calls_.empty(); });
     }
     std::promise<void> closed;
@@ -129,14 +129,19 @@ void Plugin::cancel_on_loop(Ticket ticket) {
         if (const auto found = calls_.find(ticket); found != calls_.end())
             call = found->second;
     }
-    if (!call)
-        return;
-    call->cancelled->store(true);
-    call->signal.emit(asio::cancellation_type::total);
+    if (call)
+        call->signal.emit(asio::cancellation_type::total);
+}
+
+void Plugin::cancel_locked(Ticket ticket, Call& call) {
+    call.cancelled->store(true);
+    asio::post(context_.io, [this, ticket] { cancel_on_loop(ticket); });
 }
 
 void Plugin::cancel(Ticket ticket) {
-    asio::post(context_.io, [this, ticket] { cancel_on_loop(ticket); });
+    const std::lock_guard lock(mutex_);
+    if (const auto found = calls_.find(ticket); found != calls_.end())
+        cancel_locked(ticket, *found->second);
 }
 
 void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
@@ -145,7 +150,7 @@ void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
         std::unique_lock lock(mutex_);
         for (const auto& entry : calls_)
             if (ours(entry))
-                asio::post(context_.io, [this, id = entry.first] { cancel_on_loop(id); });
+                cancel_locked(entry.first, *entry.second);
         finished_.wait(lock, [&] { return std::none_of(calls_.begin(), calls_.end(), ours); });
     }
     std::promise<void> closed;
@@ -250,8 +255,7 @@ asio::awaitable<Outcome> Plugin::run_release(std::string id, const Caller& calle
     id = require_sandbox_id(id);
     std::error_code ec;
     if (!std::filesystem::exists(context_.state.sandbox(id), ec))
-        throw Failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here")
-            .remedy("kata-vfio list shows those that are");
+        throw not_known(id);
     std::shared_ptr<Sandbox> sandbox;
     if (const auto found = sandboxes_.find(id); found != sandboxes_.end())
         sandbox = found->second.lock();
@@ -279,6 +283,15 @@ void Plugin::list(std::string id, Completion done, const Started& started) {
     start(nullptr, std::move(body), std::move(done), started);
 }
 
+Failure Plugin::not_known(const std::string& id) const {
+    Failure failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here");
+    if (context_.config_refused)
+        failure.blocked_by("the configuration, which is wrong or missing: only the default state "
+                           "directory, " +
+                           context_.state.path().string() + ", was looked at");
+    return failure.remedy("kata-vfio list shows those that are");
+}
+
 Outcome Plugin::run_list(const std::string& id) const {
     Outcome outcome;
     std::vector<std::string> ids;
@@ -286,20 +299,29 @@ Outcome Plugin::run_list(const std::string& id) const {
         ids = context_.state.sandbox_ids();
     else
         ids.push_back(require_sandbox_id(id));
-    boost::json::array sandboxes;
+    boost::json::array sandboxes, unreadable;
     for (const auto& each : ids) {
-        auto state = load_state(context_.state.sandbox(each));
+        std::optional<SandboxState> state;
+        try {
+            state = load_state(context_.state.sandbox(each));
+        } catch (const Failure& failure) {
+            // Asked for all: one that is damaged must not hide the others.
+            if (!id.empty())
+                throw;
+            context_.log(LogLevel::error, failure.what());
+            unreadable.push_back({{"sandbox", each}, {"error", failure_json(failure)}});
+            continue;
+        }
         if (!state && id.empty())
             continue; // being made or removed at this moment
         if (!state)
-            throw Failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here")
-                .remedy("kata-vfio list shows those that are");
+            throw not_known(id);
         sandboxes.push_back(sandbox_json(*state));
         for (const auto& attachment : state->attachments)
             outcome.attachments.emplace_back(each, attachment);
         outcome.sandboxes.push_back(std::move(*state));
     }
-    outcome.json = {{"sandboxes", std::move(sandboxes)}};
+    outcome.json = {{"sandboxes", std::move(sandboxes)}, {"unreadable", std::move(unreadable)}};
     return outcome;
 }
 

@@ -28,7 +28,7 @@ class Plugin {
     using Ticket = std::uint64_t;
     using Completion = std::function<void(Ticket, Outcome&&)>;
 
-    Plugin(vfio::HostRoot root, config::Configuration configuration, HostServices services);
+    Plugin(vfio::HostRoot root, Configured configured, HostServices services);
     /// Cancels what runs, waits for the last completion, closes all connections.
     ~Plugin();
     Plugin(const Plugin&) = delete;
@@ -66,6 +66,7 @@ class Plugin {
     void start(const Sandbox* sandbox, Operation operation, Completion done,
                const Started& started);
     void finish(Ticket ticket, Outcome outcome);
+    void cancel_locked(Ticket ticket, Call& call);
     void cancel_on_loop(Ticket ticket);
 
     boost::asio::awaitable<Outcome> run_open(std::string id, std::string qmp_socket,
@@ -73,6 +74,7 @@ class Plugin {
                                              const Caller& caller);
     boost::asio::awaitable<Outcome> run_release(std::string id, const Caller& caller);
     Outcome run_list(const std::string& id) const;
+    Failure not_known(const std::string& id) const;
 
     Context context_;
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;

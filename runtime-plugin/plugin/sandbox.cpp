@@ -51,6 +51,8 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
 
     effective_ = context_.config.vfio;
     try {
+        if (context_.config_refused)
+            throw Failure(*context_.config_refused);
         auto configuration = context_.config;
         config::apply_annotations(configuration, annotations);
         config::enforce(configuration);

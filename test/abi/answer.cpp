@@ -13,7 +13,7 @@ Answer::Answer(const kata_vfio_result_t& result)
       blocker(copy(result.blocker)), remedy(copy(result.remedy)), sandbox(result.sandbox),
       json(boost::json::parse(copy(result.json))) {
     for (std::size_t i = 0; i < result.attachment_count; ++i) {
-        const auto& from = result.attachments[i];
+        const auto& from = *result.attachments[i];
         Attached to;
         to.kind = from.kind;
         to.sandbox = copy(from.sandbox);
@@ -29,7 +29,7 @@ Answer::Answer(const kata_vfio_result_t& result)
         attachments.push_back(std::move(to));
     }
     for (std::size_t i = 0; i < result.sandbox_count; ++i) {
-        const auto& from = result.sandboxes[i];
+        const auto& from = *result.sandboxes[i];
         sandboxes.push_back({copy(from.id), copy(from.qmp_socket), copy(from.machine)});
     }
 }

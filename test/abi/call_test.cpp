@@ -89,7 +89,7 @@ TEST_F(Call, ACallbackMayCallBackIn) {
         call.callback = Seen::callback;
         call.user_data = &second;
         library().list(host->plugin(), view("sb1"), &call);
-        library().detach(sandbox, result.attachments[0].uuid, &call);
+        library().detach(sandbox, result.attachments[0]->uuid, &call);
         library().cancel(host->plugin(), 12345);
     };
     auto call = with_callback();
@@ -163,7 +163,7 @@ TEST_F(Call, TheBlockingHelpersOfTheHeader) {
     request.device = view(type8);
     ASSERT_EQ(kata_vfio_attach_and_wait(&kv, host->plugin(), opened, &request, &result),
               KATA_VFIO_OK);
-    EXPECT_EQ(copy(result->attachments[0].guest_address), "0000:00:02.0");
+    EXPECT_EQ(copy(result->attachments[0]->guest_address), "0000:00:02.0");
     kv.result_free(result);
     ASSERT_EQ(kata_vfio_list_and_wait(&kv, host->plugin(), {}, &result), KATA_VFIO_OK);
     EXPECT_EQ(result->attachment_count, 1u);

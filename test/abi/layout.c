@@ -31,7 +31,7 @@ AT(kata_vfio_host_t, event, 24);
 SIZE(kata_vfio_host_t, 32);
 
 AT(kata_vfio_plugin_options_t, struct_size, 0);
-AT(kata_vfio_plugin_options_t, reserved, 4);
+AT(kata_vfio_plugin_options_t, flags, 4);
 AT(kata_vfio_plugin_options_t, config_path, 8);
 AT(kata_vfio_plugin_options_t, host_root, 24);
 SIZE(kata_vfio_plugin_options_t, 40);

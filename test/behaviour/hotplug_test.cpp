@@ -72,7 +72,7 @@ TEST(RealHotplug, AddressReportedIsWhereQemuHasIt) {
         auto free_choice = rng("a");
         const auto a = co_await plug(*session, std::move(free_choice));
         EXPECT_EQ(a.guest_address, "0000:00:02.0");
-        EXPECT_EQ(a.device.vendor, 0x1af4);
+        EXPECT_EQ(a.slot, 2u);
         auto chosen = rng("b");
         chosen.addr = "1d.0";
         chosen.multifunction = false; // a real boolean, which QEMU 9.2 and later insist on

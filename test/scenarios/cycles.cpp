@@ -97,7 +97,7 @@ struct Plugin {
         kata_vfio_result_t* result = nullptr;
         require(kata_vfio_attach_and_wait(entry, plugin, sandbox, &request, &result), result,
                 "attach");
-        const auto& id = result->attachments[0].id;
+        const auto& id = result->attachments[0]->id;
         std::string text(id.ptr, id.len);
         entry->result_free(result);
         return text;

@@ -38,7 +38,7 @@ static void on_attached(void *user_data, const kata_vfio_result_t *result) {
     pthread_mutex_lock(&ending->mutex);
     ending->status = result->status;
     if (result->status == KATA_VFIO_OK && result->attachment_count > 0) {
-        const kata_vfio_attachment_t *first = &result->attachments[0];
+        const kata_vfio_attachment_t *first = result->attachments[0];
         snprintf(ending->text, sizeof ending->text, "%.*s", (int)first->guest_address.len,
                  first->guest_address.ptr);
     } else {

@@ -33,10 +33,10 @@ TEST_F(ClaimsTest, Names) {
 
 TEST_F(ClaimsTest, OneOwner) {
     EXPECT_EQ(claims.owner("group-1"), std::nullopt);
-    claims.take("group-1", "sb1");
+    claims.take({"group-1"}, "sb1");
     EXPECT_EQ(claims.owner("group-1"), "sb1");
-    claims.take("group-1", "sb1"); // a second function of the group
-    const auto failure = failure_of([&] { claims.take("group-1", "sb2"); });
+    claims.take({"group-1"}, "sb1"); // a second function of the group
+    const auto failure = failure_of([&] { claims.take({"group-1"}, "sb2"); });
     EXPECT_EQ(failure.code(), Errc::device_in_use);
     EXPECT_EQ(failure.problem(), "group-1 belongs to another sandbox");
     EXPECT_EQ(failure.blocker(), "sandbox sb1");
@@ -45,21 +45,21 @@ TEST_F(ClaimsTest, OneOwner) {
 }
 
 TEST_F(ClaimsTest, OnlyTheOwnerDrops) {
-    claims.take("group-1", "sb1");
+    claims.take({"group-1"}, "sb1");
     claims.drop("group-1", "sb2");
     EXPECT_EQ(claims.owner("group-1"), "sb1");
     claims.drop("group-1", "sb1");
     EXPECT_EQ(claims.owner("group-1"), std::nullopt);
     claims.drop("group-1", "sb1"); // again
-    claims.take("group-1", "sb2");
+    claims.take({"group-1"}, "sb2");
     EXPECT_EQ(claims.owner("group-1"), "sb2");
 }
 
 TEST_F(ClaimsTest, OneOfASandboxThatIsGoneIsStale) {
-    claims.take("group-1", "sb1");
+    claims.take({"group-1"}, "sb1");
     state.remove_sandbox("sb1");
     EXPECT_EQ(claims.owner("group-1"), std::nullopt);
-    claims.take("group-1", "sb2");
+    claims.take({"group-1"}, "sb2");
     EXPECT_EQ(claims.owner("group-1"), "sb2");
 }
 
@@ -67,7 +67,7 @@ TEST_F(ClaimsTest, AnEmptyFileIsNobodys) {
     state.ensure(state.claims());
     directory.write("s/claims/group-1", "\n");
     EXPECT_EQ(claims.owner("group-1"), std::nullopt);
-    claims.take("group-1", "sb1");
+    claims.take({"group-1"}, "sb1");
     EXPECT_EQ(claims.owner("group-1"), "sb1");
 }
 
@@ -79,7 +79,7 @@ TEST_F(ClaimsTest, OfManyAtOnceOneWins) {
     for (int i = 0; i < 8; ++i)
         threads.emplace_back([&, i] {
             try {
-                claims.take("group-1", "p" + std::to_string(i));
+                claims.take({"group-1"}, "p" + std::to_string(i));
                 ++won;
             } catch (const Failure& failure) {
                 EXPECT_EQ(failure.code(), Errc::device_in_use);

@@ -105,7 +105,8 @@ TEST(Plug, SaysWhereItLanded) {
     const auto plugged = run([&] { return plug_at(machine.path(), gpu(), patient()); });
     EXPECT_EQ(plugged.id, "gpu0");
     EXPECT_EQ(plugged.guest_address, "0000:00:05.0");
-    EXPECT_EQ(plugged.device.vendor, 0x8086);
+    EXPECT_EQ(plugged.slot, 5u);
+    EXPECT_EQ(machine.count("query-pci"), 1u) << "the address costs no second one";
     EXPECT_EQ(machine.devices(), (Ids{"fill2", "fill3", "fill4", "gpu0"}));
     auto other = gpu("gpu1");
     other.addr = "1f.0";
@@ -167,6 +168,7 @@ TEST(Plug, UnansweredDeviceAddIsTakenBackWhenQemuWakesUp) {
         .expect("query-pci")
         .raw("{\"return\": [{\"bus\": 0, \"devices\": []}], \"id\": 1}\r\n")
         .expect("device_add", {{"id", "gpu0"}})
+        .expect("qom-get")
         .expect("query-status")
         .reply_to("device_add")
         .reply({{"status", "running"}, {"running", true}})
@@ -175,7 +177,7 @@ TEST(Plug, UnansweredDeviceAddIsTakenBackWhenQemuWakesUp) {
         .event("DEVICE_DELETED", {{"device", "gpu0"}, {"path", "/machine/peripheral/gpu0"}})
         .reply()
         .expect("qom-list")
-        .raw("{\"return\": [{\"name\": \"type\", \"type\": \"string\"}], \"id\": 5}\r\n")
+        .raw("{\"return\": [{\"name\": \"type\", \"type\": \"string\"}], \"id\": 6}\r\n")
         .expect_hangup()
         .start();
     auto timeouts = patient();
@@ -195,6 +197,40 @@ TEST(Plug, UnansweredForGoodIsUnknown) {
     EXPECT_EQ(machine.count("device_del"), 0u);
 }
 
+TEST(Plug, AQemuThatDoesNotSayAddrIsAskedByQueryPci) {
+    FakeQmp peer;
+    peer.greeting()
+        .capabilities()
+        .expect("query-pci")
+        .raw("{\"return\": [{\"bus\": 0, \"devices\": []}], \"id\": 1}")
+        .expect("device_add")
+        .reply()
+        .expect("qom-get", {{"path", "/machine/peripheral/gpu0"}, {"property", "addr"}})
+        .reply("05.0") // of another type than the one we know
+        .expect("query-pci")
+        .raw("{\"return\": [{\"bus\": 0, \"devices\": [{\"qdev_id\": \"gpu0\", \"slot\": 9, "
+             "\"function\": 0}]}], \"id\": 4}")
+        .expect_hangup()
+        .start();
+    EXPECT_EQ(run([&] { return plug_at(peer.path(), gpu(), patient()); }).guest_address,
+              "0000:00:09.0");
+    EXPECT_EQ(peer.finish(), Ids{});
+}
+
+TEST(Plug, ABusFilledSinceItWasLookedAtIsRefusedWithItsOwners) {
+    FakeMachine machine;
+    machine.fill_bus(30);
+    const auto failure = failure_of<HotplugFailure>([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(machine.path(), patient());
+        const RootBus out_of_date;
+        auto device = gpu();
+        (void)co_await plug(*session, std::move(device), out_of_date);
+    });
+    expect(failure, Errc::root_bus_full, DeviceState::absent,
+           "the root bus pci.0 has no free slot: all of 02 to 1f are taken (blocked by 02.0 fill2");
+    EXPECT_EQ(machine.count("device_add"), 1u);
+}
+
 TEST(Plug, AcceptedButNotOnTheBusIsTakenBack) {
     FakeQmp peer;
     const std::string empty = "{\"return\": [{\"bus\": 0, \"devices\": []}], \"id\": ";
@@ -204,14 +240,16 @@ TEST(Plug, AcceptedButNotOnTheBusIsTakenBack) {
         .raw(empty + "1}")
         .expect("device_add")
         .reply()
+        .expect("qom-get")
+        .error("GenericError", "Property 'vfio-pci.addr' not found")
         .expect("query-pci")
-        .raw(empty + "3}")
+        .raw(empty + "4}")
         .expect("query-status")
         .reply({{"status", "running"}, {"running", true}})
         .expect("device_del")
         .error("DeviceNotFound", "Device 'gpu0' not found")
         .expect("qom-list")
-        .raw("{\"return\": [], \"id\": 6}")
+        .raw("{\"return\": [], \"id\": 7}")
         .expect_hangup()
         .start();
     expect(

@@ -80,7 +80,7 @@ TEST_F(Fsm, ConnectErrorsAreToldApart) {
         {EACCES, Errc::permission_denied,
          "can't connect to the QMP socket /run/q.sock: Permission"},
         {EPROTOTYPE, Errc::not_qmp, "no stream socket"},
-        {ENAMETOOLONG, Errc::monitor_refused, "File name too long"},
+        {ENAMETOOLONG, Errc::invalid_argument, "longer than the 107 bytes"},
     };
     for (const auto& c : cases) {
         SCOPED_TRACE(c.error);
