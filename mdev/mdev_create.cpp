@@ -136,6 +136,20 @@ Failure create_failure(const vfio::HostRoot& root, std::string_view parent, std:
 
 MdevDevice create(const vfio::HostRoot& root, std::string_view parent, std::string_view type,
                   const Uuid& uuid, vfio::Deadline deadline) {
+    try {
+        const auto type_dir = type_path(root, parent, type);
+        if (find_device(root, uuid))
+            throw exists_failure(root, uuid);
+        if (vfio::number_attribute(type_dir / "available_instances") == 0)
+            throw full_failure(root, parent, type);
+    } catch (Failure& failure) {
+        throw failure.during("create vGPU " + uuid.text());
+    }
+    return make(root, parent, type, uuid, deadline);
+}
+
+MdevDevice make(const vfio::HostRoot& root, std::string_view parent, std::string_view type,
+                const Uuid& uuid, vfio::Deadline deadline) {
     const auto doing = "create vGPU " + uuid.text();
     try {
         const auto type_dir = type_path(root, parent, type);

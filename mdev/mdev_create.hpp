@@ -23,6 +23,11 @@ namespace kata_vfio::mdev {
 MdevDevice create(const vfio::HostRoot& root, std::string_view parent, std::string_view type,
                   const Uuid& uuid, vfio::Deadline deadline);
 
+/// The same for a caller that has just looked whether the type has an instance left and the UUID is
+/// free: the write alone decides, with the kernel's ENOSPC and EEXIST told as create() tells them.
+MdevDevice make(const vfio::HostRoot& root, std::string_view parent, std::string_view type,
+                const Uuid& uuid, vfio::Deadline deadline);
+
 /// The errno table of a write to `create`, alone. Looks at the host for what to tell.
 Failure create_failure(const vfio::HostRoot& root, std::string_view parent, std::string_view type,
                        const Uuid& uuid, int error);

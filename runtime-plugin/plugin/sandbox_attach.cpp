@@ -146,8 +146,8 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
         begin(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
         try {
             const auto made =
-                mdev::create(context_.root, attachment.host_address, attachment.mdev_type,
-                             mdev::Uuid::require(attachment.uuid), timeouts.device_node);
+                mdev::make(context_.root, attachment.host_address, attachment.mdev_type,
+                           mdev::Uuid::require(attachment.uuid), timeouts.device_node);
             attachment.iommu_group = made.iommu_group;
             attachment.sysfsdev = made.sysfs.string();
         } catch (...) {

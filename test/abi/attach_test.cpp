@@ -209,6 +209,11 @@ TEST_F(Attach, AWholeGroupAtOnce) {
     ASSERT_TRUE(detached.ok()) << detached;
     EXPECT_EQ(detached.attachments.size(), 1u);
     EXPECT_EQ(names("/run/kata-vfio/claims"), "function-0000:01:00.1 group-5");
+    // Nor does a failed attach of the first one take the group's claim from the second.
+    machine->refuse_device_add("no");
+    ASSERT_FALSE(host->attach(sandbox, "0000:01:00.0").ok());
+    machine->refuse_device_add("");
+    EXPECT_EQ(names("/run/kata-vfio/claims"), "function-0000:01:00.1 group-5");
     expect_goes_back(before, "/dev/vfio/5");
 }
 

@@ -11,8 +11,10 @@ namespace {
 
 kata_vfio_status_t open_plugin(const std::filesystem::path& config,
                                const std::filesystem::path& root, const kata_vfio_host_t* host,
-                               kata_vfio_plugin_t** plugin, std::string& text) {
+                               kata_vfio_plugin_t** plugin, std::string& text,
+                               std::uint32_t flags = 0) {
     kata_vfio_plugin_options_t options = KATA_VFIO_INIT(options);
+    options.flags = flags;
     options.config_path = view(config.native());
     options.host_root = view(root.native());
     std::array<char, 4096> error{};
@@ -38,14 +40,15 @@ struct PluginHost::Heard {
     std::function<void(std::uint64_t)> action;
 };
 
-PluginHost::PluginHost(const std::filesystem::path& config, const std::filesystem::path& root)
+PluginHost::PluginHost(const std::filesystem::path& config, const std::filesystem::path& root,
+                       std::uint32_t flags)
     : heard_(std::make_unique<Heard>()) {
     kata_vfio_host_t host = KATA_VFIO_INIT(host);
     host.user_data = this;
     host.log = on_log;
     host.event = on_event;
     std::string text;
-    if (open_plugin(config, root, &host, &plugin_, text) != KATA_VFIO_OK)
+    if (open_plugin(config, root, &host, &plugin_, text, flags) != KATA_VFIO_OK)
         throw std::runtime_error(text);
 }
 

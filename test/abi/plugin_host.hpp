@@ -18,7 +18,8 @@ namespace kata_vfio::abi_test {
 class PluginHost {
   public:
     /// Opens the plugin; throws std::runtime_error with the plugin's text when it is refused.
-    PluginHost(const std::filesystem::path& config, const std::filesystem::path& root);
+    PluginHost(const std::filesystem::path& config, const std::filesystem::path& root,
+               std::uint32_t flags = 0);
     ~PluginHost();
     PluginHost(const PluginHost&) = delete;
     PluginHost& operator=(const PluginHost&) = delete;

@@ -145,6 +145,42 @@ TEST_F(Recovery, ADamagedStateIsNotGuessedAt) {
         EXPECT_THAT(answer.message, HasSubstr("sandboxes/sb1/state.json"));
     }
     EXPECT_EQ(plugged().size(), 1u);
+    // It hides no other sandbox from a list of all.
+    fake::FakeMachine second;
+    ASSERT_TRUE(other.open("sb2", second.path()).ok());
+    const auto all = other.list();
+    ASSERT_TRUE(all.ok()) << all;
+    ASSERT_EQ(all.sandboxes.size(), 1u);
+    EXPECT_EQ(all.sandboxes[0].id, "sb2");
+    const auto& unreadable = all.json.as_object().at("unreadable").as_array();
+    ASSERT_EQ(unreadable.size(), 1u);
+    EXPECT_EQ(unreadable[0].at("sandbox"), "sb1");
+    EXPECT_EQ(unreadable[0].at("error").at("name"), "state_corrupt");
+}
+
+TEST_F(Recovery, ABrokenConfigurationKeepsNothingFromBeingGivenBack) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    host->close(sandbox);
+    configure("[hypervisor.qemu\n");
+    EXPECT_EQ(refused_open(config, root.path()).status, KATA_VFIO_E_CONFIG_INVALID);
+
+    PluginHost other(config, root.path(), KATA_VFIO_PLUGIN_LATE_CONFIG);
+    const auto stranger = other.open("sb2", machine->path());
+    EXPECT_EQ(stranger.status, KATA_VFIO_E_CONFIG_INVALID);
+    EXPECT_EQ(other.release("sb2").blocker,
+              "the configuration, which is wrong or missing: only the default state directory, " +
+                  root.at("/run/kata-vfio").string() + ", was looked at");
+    const auto opened = other.open("sb1", machine->path());
+    ASSERT_TRUE(opened.ok()) << opened;
+    const auto again = other.attach(opened.sandbox, type8);
+    EXPECT_EQ(again.status, KATA_VFIO_E_CONFIG_INVALID);
+    EXPECT_THAT(again.message, HasSubstr(config.string() + ":1"));
+    const auto detached = other.detach(opened.sandbox, uuid_a);
+    EXPECT_TRUE(detached.ok()) << detached;
+    configure(configuration());
+    expect_untouched(before);
 }
 
 } // namespace

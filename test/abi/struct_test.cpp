@@ -175,9 +175,9 @@ TEST_F(Struct, ThePluginsOptions) {
     EXPECT_EQ(plugin, nullptr);
     EXPECT_THAT(text.data(), HasSubstr("kata_vfio_plugin_options_t says its size is 3 bytes"));
     options.struct_size = sizeof options;
-    options.reserved = 1;
+    options.flags = 2;
     EXPECT_EQ(kv.plugin_open(nullptr, &options, &plugin, nullptr, 0), KATA_VFIO_E_ABI_MISMATCH);
-    options.reserved = 0;
+    options.flags = 0;
     kata_vfio_host_t services = KATA_VFIO_INIT(services);
     services.reserved = 1;
     EXPECT_EQ(kv.plugin_open(&services, &options, &plugin, nullptr, 0), KATA_VFIO_E_ABI_MISMATCH);
