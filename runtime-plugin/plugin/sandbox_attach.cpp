@@ -187,8 +187,11 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
             const auto plugged = co_await qemu::plug(*session_, device, known);
             journal.done();
             attachment.guest_address = plugged.guest_address;
-            known->put(plugged.id, plugged.slot, plugged.function);
-            bus_ = std::move(known);
+            // QEMU takes the first free slot: another one says that somebody else was at the bus.
+            if (plugged.slot == known->next_free()) {
+                known->put(plugged.id, plugged.slot, plugged.function);
+                bus_ = std::move(known);
+            }
         } catch (const qemu::HotplugFailure& failure) {
             if (failure.left() == qemu::DeviceState::absent)
                 journal.withdraw();

@@ -47,6 +47,7 @@ TEST_F(Cancel, WhileQemuWorksOnDeviceAddOfAFunction) {
 TEST_F(Cancel, WhileTheBusIsLookedAt) {
     start_with_sandbox();
     const auto before = snapshot();
+    forget_bus();
     machine->block_on("query-pci");
     const auto ticket = host->start_attach(sandbox, type8, uuid_a);
     machine->wait_blocked();
@@ -86,6 +87,7 @@ TEST_F(Cancel, AtOnce) {
     start_with_sandbox();
     const auto before = snapshot();
     for (int i = 0; i < 50; ++i) {
+        forget_bus();
         machine->block_on("query-pci"); // so that it can't be done before it is cancelled
         const auto ticket = host->start_attach(sandbox, type8, uuid_a);
         host->cancel(ticket);

@@ -21,6 +21,7 @@ class Close : public World {
 
     /// An attach that QEMU has not answered yet.
     void attach_blocked(Counted& counted) {
+        forget_bus();
         machine->block_on("query-pci");
         kata_vfio_attach_t request = KATA_VFIO_INIT(request);
         request.device = view(type8);
@@ -59,6 +60,7 @@ TEST_F(Close, ThePluginWithWorkInFlight) {
 
 TEST_F(Close, ThePluginWithACallNobodyCollects) {
     start_with_sandbox();
+    forget_bus();
     machine->block_on("query-pci");
     host->start_attach(sandbox, type8);
     machine->wait_blocked();

@@ -42,8 +42,8 @@ TEST_F(Monitor, NotAbsolute) {
 }
 
 TEST_F(Monitor, TooLongForASocket) {
-    const auto answer = refused("/" + std::string(200, 'x'), KATA_VFIO_E_MONITOR_REFUSED);
-    EXPECT_EQ(answer.said, "File name too long");
+    const auto answer = refused("/" + std::string(200, 'x'), KATA_VFIO_E_INVALID_ARGUMENT);
+    EXPECT_THAT(answer.remedy, ::testing::HasSubstr("a shorter -qmp unix:PATH"));
 }
 
 TEST_F(Monitor, SpeaksHttp) {

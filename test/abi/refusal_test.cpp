@@ -183,7 +183,19 @@ TEST_F(Refused, AGroupThatDoesNotFitAsAWhole) {
     }
     start_with_sandbox();
     machine->fill_bus(26); // one slot is left, and two are wanted
-    refused("/dev/vfio/5", KATA_VFIO_E_ROOT_BUS_FULL);
+    forget_bus();
+    const auto answer = refused("/dev/vfio/5", KATA_VFIO_E_ROOT_BUS_FULL);
+    EXPECT_EQ(answer.problem, "the root bus pci.0 has 1 free slot, but 2 are needed");
+}
+
+TEST_F(Refused, ABusThatSomebodyElseFilledMeanwhile) {
+    start_with_sandbox();
+    machine->fill_bus(27);
+    const auto before = snapshot();
+    const auto answer = host->attach(sandbox, gpu);
+    expect_refused(answer, KATA_VFIO_E_ROOT_BUS_FULL, before); // what was bound for it is put back
+    EXPECT_THAT(answer.blocker, HasSubstr("1f.0 fill31"));
+    refused(gpu, KATA_VFIO_E_ROOT_BUS_FULL); // now it is known
 }
 
 TEST_F(Refused, ABridge) {

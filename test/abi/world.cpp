@@ -69,6 +69,12 @@ void World::restart(std::string_view text) {
     sandbox = opened.sandbox;
 }
 
+void World::forget_bus() {
+    machine->refuse_device_add("not now");
+    ASSERT_FALSE(host->attach(sandbox, type8, uuid_b).ok());
+    machine->refuse_device_add("");
+}
+
 Snapshot World::snapshot() const {
     if (kernel)
         (void)kernel->log(); // waits for what it has in hand: a directory it is clearing away

@@ -45,6 +45,10 @@ class World : public ::testing::Test {
     /// a limit of time gets a short one, and nothing else does.
     void restart(std::string_view text);
 
+    /// The next attach asks QEMU for its root bus again: after a plug that failed, nothing is taken
+    /// as known.
+    void forget_bus();
+
     Snapshot snapshot() const;
     /// Fails the test when `call` changed anything below the host root.
     void expect_untouched(const Snapshot& before) const;
