@@ -133,21 +133,23 @@ MdevType read_type(const vfio::HostRoot& root, std::string_view parent, std::str
 
 std::vector<TypeOffer> find_type(const vfio::HostRoot& root, std::string_view type,
                                  std::optional<std::string_view> parent) {
-    if (parent)
-        parent_path(root, *parent); // throws for an unknown one
     std::vector<TypeOffer> offers;
+    if (parent) {
+        const auto dir = parent_path(root, *parent) / "mdev_supported_types" / type;
+        if (std::error_code ec; is_component(type) && fs::is_directory(dir, ec))
+            return {TypeOffer{std::string(*parent), available_of(dir)}};
+    }
     std::vector<std::string> others;
     if (is_component(type))
         for (const auto& name : parent_names(root)) {
             std::error_code ec;
-            const auto path = root.sys("class/mdev_bus") / name;
-            const auto dir = path / "mdev_supported_types" / type;
+            const auto dir = root.sys("class/mdev_bus") / name / "mdev_supported_types" / type;
             if (!fs::is_directory(dir, ec))
                 continue;
-            if (parent && *parent != name)
+            if (parent)
                 others.push_back(name);
             else
-                offers.push_back(TypeOffer{name, numa_node_of(path), available_of(dir)});
+                offers.push_back(TypeOffer{name, available_of(dir)});
         }
     if (!offers.empty())
         return offers;

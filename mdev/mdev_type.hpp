@@ -72,7 +72,6 @@ MdevType read_type(const vfio::HostRoot& root, std::string_view parent, std::str
 
 struct TypeOffer {
     std::string parent;
-    int numa_node = -1;               ///< of the parent
     unsigned available_instances = 0; ///< as MdevType has it
 };
 

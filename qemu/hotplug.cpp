@@ -123,49 +123,62 @@ Plugged at(const std::string& id, unsigned slot, unsigned function) {
     return {id, slot, function, guest_address(slot, function)};
 }
 
-/// Where the device is that QEMU has taken; `asked` is the qom-get of its addr.
-asio::awaitable<Plugged> landed(Session& session, const std::string& id, Submitted asked) {
+/// What device_add said.
+struct Added {
+    std::optional<Failure> why;       ///< not answered, or not usable: QEMU may have the device
+    bool taken = false, full = false; ///< refused: somebody else was faster
+};
+
+/// Throws QmpFailure for any other refusal: QEMU does not have the device.
+asio::awaitable<Added> add(Session& session, const VfioDevice& device, const Plugged& place,
+                           const std::function<void(const Plugged&)>& sent) {
+    Added added;
+    auto adding = session.submit(device_add(encode_device_add(device)));
+    if (sent)
+        sent(place);
     try {
-        const auto devfn = co_await session.finish(std::move(asked), OnCancel::finish);
-        if (const auto* number = devfn.if_int64(); number && *number >= 0 && *number < 256)
-            co_return at(id, static_cast<unsigned>(*number) / 8,
-                         static_cast<unsigned>(*number) % 8);
-    } catch (const QmpFailure&) { // a QEMU that has no such property
+        co_await session.finish(std::move(adding), OnCancel::finish);
+    } catch (const QmpFailure& refused) {
+        added.taken = refused.refusal() == Refusal::slot_taken;
+        added.full = refused.refusal() == Refusal::bus_full;
+        if (!added.taken && !added.full)
+            throw;
+    } catch (const Failure& failure) {
+        added.why = failure;
     }
-    const auto bus = co_await root_bus(session, OnCancel::finish);
-    if (const auto* found = bus.find(id))
-        co_return at(id, found->slot, found->function);
-    throw Failure(Errc::qmp_protocol,
-                  "QEMU took " + id + ", but query-pci does not show it on the root bus");
+    co_return added;
 }
 
 asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
-                                  std::optional<RootBus> before) {
-    auto arguments = encode_device_add(device);
-    if (!before)
-        before = co_await root_bus(session, OnCancel::abandon);
-    require_room(*before, device);
-
+                                  std::optional<RootBus> before,
+                                  std::function<void(const Plugged&)> sent) {
+    (void)encode_device_add(device); // what is malformed is refused without a question
+    const bool chosen = device.addr.has_value();
     std::optional<Failure> why;
     std::optional<Plugged> plugged;
-    bool bus_full = false;
-    auto adding = session.submit(device_add(std::move(arguments)));
-    auto asking = session.submit(qom_get("/machine/peripheral/" + device.id, "addr"));
-    try {
-        co_await session.finish(std::move(adding), OnCancel::finish);
-        plugged = co_await landed(session, device.id, std::move(asking));
-    } catch (const QmpFailure& refused) {
-        bus_full = refused.refusal() == Refusal::bus_full;
-        if (refused.command() == "device_add" && !bus_full)
-            throw;
-        why = refused;
-    } catch (const Failure& failure) {
-        why = failure;
+    // Each turn somebody else has taken a slot: at most as often as there are slots.
+    for (unsigned turn = 0; turn <= RootBus::last_slot && !plugged && !why; ++turn) {
+        if (!before)
+            before = co_await root_bus(session, turn == 0 ? OnCancel::abandon : OnCancel::finish);
+        require_room(*before, device);
+        auto wanted = SlotFunction{before->next_free().value_or(0), 0};
+        if (chosen)
+            wanted = *parse_addr(*device.addr);
+        else
+            device.addr = slot_text(wanted.slot, wanted.function);
+        const auto place = at(device.id, wanted.slot, wanted.function);
+        const auto added = co_await add(session, device, place, sent);
+        if (added.why)
+            why = added.why;
+        else if (!added.taken && !added.full)
+            plugged = place;
+        if (!chosen)
+            device.addr.reset();
+        before.reset();
     }
-    if (bus_full) { // somebody else filled it since `before`
-        const auto now = co_await root_bus(session, OnCancel::finish);
-        throw now.full(1);
-    }
+    if (!plugged && !why)
+        throw Failure(Errc::qemu_refused, "QEMU says of one slot after the other that it is taken, "
+                                          "and query-pci that it is free");
     if (plugged && co_await cancel_requested())
         why = Failure(Errc::cancelled, "plugging " + device.id + " was cancelled");
     if (!why)
@@ -201,7 +214,8 @@ asio::awaitable<RootBus> root_bus(Session& session, OnCancel mode) {
     co_return RootBus::parse(value);
 }
 
-asio::awaitable<Plugged> plug(Session& session, VfioDevice device, std::optional<RootBus> before) {
+asio::awaitable<Plugged> plug(Session& session, VfioDevice device, std::optional<RootBus> before,
+                              std::function<void(const Plugged&)> sent) {
     // Cancellation must show as Failure(cancelled) with the device's state known, never as Asio's
     // exception from whichever co_await comes next.
     const bool throwing = co_await asio::this_coro::throw_if_cancelled();
@@ -210,7 +224,7 @@ asio::awaitable<Plugged> plug(Session& session, VfioDevice device, std::optional
     std::optional<Plugged> plugged;
     std::optional<HotplugFailure> failed;
     try {
-        plugged = co_await run_plug(session, std::move(device), std::move(before));
+        plugged = co_await run_plug(session, std::move(device), std::move(before), std::move(sent));
     } catch (const HotplugFailure& failure) {
         failed = failure;
     } catch (const Failure& failure) { // before device_add was sent, or QEMU refused it

@@ -36,26 +36,31 @@ class HotplugFailure : public Failure {
 
 struct Plugged {
     std::string id;
-    unsigned slot = 0, function = 0; ///< on pci.0, as QEMU says
+    unsigned slot = 0, function = 0; ///< on pci.0
     std::string guest_address;       ///< "0000:00:05.0"
 };
 
 /// Plugs the device into the root bus and says where it landed.
 ///
-/// Right behind device_add goes the question for its address (qom-get addr): QEMU works in order,
-/// so the two cost one round trip. query-pci, which reads the configuration space of every device
-/// and takes a few ms for it, is asked only when that fails. device_add can't be taken back while
-/// QEMU works on it, so a cancellation waits for its answer and then unplugs. When device_add is
-/// not answered in time, a device_del is queued behind it: its answer tells what became of the
-/// device.
+/// The slot is the lowest free one (as QEMU itself would choose) unless device.addr has one, and
+/// goes with the command: a device_add that succeeds has then said where. Asking afterwards costs
+/// another 5 to 8 ms, as the guest, busy with its new device, keeps QEMU from answering. When
+/// somebody else took the slot in between, QEMU refuses, and the bus is asked for again.
+/// device_add can't be taken back while QEMU works on it, so a cancellation waits for its answer
+/// and then unplugs. When device_add is not answered in time, a device_del is queued behind it:
+/// QEMU works in order, so its answer tells what became of the device.
 ///
 /// `before` is the bus as the caller knows it; nullopt: asked for. A full bus and a taken slot are
-/// refused with who occupies them, also when `before` was out of date and QEMU refuses.
+/// refused with who occupies them, also when `before` was out of date.
+///
+/// `sent` is called when device_add is on its way, with where the device will be: what can be done
+/// while QEMU works. It must not throw. With another slot tried it is called again.
 ///
 /// Throws HotplugFailure: root_bus_full, invalid_argument (nothing was sent); what QEMU refused
 /// with; qmp_timeout; qemu_gone; cancelled. `session` must outlive the call.
 boost::asio::awaitable<Plugged> plug(Session& session, VfioDevice device,
-                                     std::optional<RootBus> before = std::nullopt);
+                                     std::optional<RootBus> before = std::nullopt,
+                                     std::function<void(const Plugged&)> sent = {});
 
 /// Told when something holds an unplug up ("the guest is paused: ..."); on the executor.
 using UnplugProgress = std::function<void(const std::string&)>;

@@ -36,10 +36,6 @@ std::string hex(std::uint64_t value, int digits) {
     return buffer;
 }
 
-std::string slot_text(unsigned slot, unsigned function) {
-    return hex(slot, 2) + '.' + std::to_string(function);
-}
-
 RootBusDevice parse_device(const json::object& entry) {
     RootBusDevice out;
     out.qdev_id = text(entry, "qdev_id");
@@ -57,6 +53,10 @@ RootBusDevice parse_device(const json::object& entry) {
 }
 
 } // namespace
+
+std::string slot_text(unsigned slot, unsigned function) {
+    return hex(slot, 2) + '.' + std::to_string(function);
+}
 
 std::string guest_address(unsigned slot, unsigned function) {
     return "0000:00:" + slot_text(slot, function);

@@ -60,6 +60,9 @@ class RootBus {
     std::vector<RootBusDevice> devices_;
 };
 
+/// "05.0": hexadecimal slot, function; also QEMU's form of addr.
+std::string slot_text(unsigned slot, unsigned function);
+
 /// "0000:00:SS.F" in the guest's domain 0, bus 0.
 std::string guest_address(unsigned slot, unsigned function);
 

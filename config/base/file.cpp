@@ -25,16 +25,6 @@ void write_all(int fd, std::string_view bytes, const fs::path& path) {
     }
 }
 
-/// Removes the temporary unless the rename took it away.
-struct Temporary {
-    std::string path;
-    bool armed = true;
-    ~Temporary() {
-        if (armed)
-            ::unlink(path.c_str());
-    }
-};
-
 } // namespace
 
 std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
@@ -63,36 +53,51 @@ std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
     }
 }
 
-void write_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
+Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mode)
+    : target_(path) {
     std::error_code ec;
-    fs::path target = path;
     // is_symlink() sets ec for a file that is not there yet, which is no error here.
-    if (fs::is_symlink(path, ec) && (target = fs::canonical(path, ec), ec))
+    if (fs::is_symlink(path, ec) && (target_ = fs::canonical(path, ec), ec))
         throw host_failure(ec.value(), "can't follow the link " + path.string());
-    if (target.is_relative())
-        target = fs::absolute(target);
+    if (target_.is_relative())
+        target_ = fs::absolute(target_);
 
-    Temporary temporary{target.string() + ".XXXXXX"};
-    UniqueFd fd(::mkostemp(temporary.path.data(), O_CLOEXEC));
-    if (!fd) {
-        const int error = errno;
-        temporary.armed = false;
-        throw host_failure(error, "can't make a file in " + target.parent_path().string());
+    auto name = target_.string() + ".XXXXXX";
+    UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+    if (!fd)
+        throw host_failure(errno, "can't make a file in " + target_.parent_path().string());
+    try {
+        struct stat old {};
+        const bool exists = ::stat(target_.c_str(), &old) == 0;
+        if (::fchmod(fd.get(), exists ? old.st_mode & 07777 : mode) != 0)
+            throw host_failure(errno, "can't set the mode of " + name);
+        if (exists && (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
+            ::fchown(fd.get(), old.st_uid, old.st_gid) != 0)
+            throw host_failure(errno, "can't keep the owner of " + target_.string());
+        write_all(fd.get(), bytes, target_);
+        if (::fsync(fd.get()) != 0)
+            throw host_failure(errno, "can't sync " + target_.string());
+    } catch (...) {
+        ::unlink(name.c_str());
+        throw;
     }
-    struct stat old {};
-    const bool exists = ::stat(target.c_str(), &old) == 0;
-    if (::fchmod(fd.get(), exists ? old.st_mode & 07777 : mode) != 0)
-        throw host_failure(errno, "can't set the mode of " + temporary.path);
-    if (exists && (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
-        ::fchown(fd.get(), old.st_uid, old.st_gid) != 0)
-        throw host_failure(errno, "can't keep the owner of " + target.string());
-    write_all(fd.get(), bytes, target);
-    if (::fsync(fd.get()) != 0)
-        throw host_failure(errno, "can't sync " + target.string());
-    if (::rename(temporary.path.c_str(), target.c_str()) != 0)
-        throw host_failure(errno, "can't replace " + target.string());
-    temporary.armed = false;
-    sync_directory(target.parent_path());
+    temporary_ = std::move(name);
+}
+
+Replacement::~Replacement() {
+    if (!temporary_.empty())
+        ::unlink(temporary_.c_str());
+}
+
+void Replacement::commit() {
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0)
+        throw host_failure(errno, "can't replace " + target_.string());
+    temporary_.clear();
+    sync_directory(target_.parent_path());
+}
+
+void write_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
+    Replacement(path, bytes, mode).commit();
 }
 
 void sync_directory(const fs::path& directory) {

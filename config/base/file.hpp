@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace kata_vfio {
 
@@ -22,6 +23,23 @@ std::optional<std::string> read_file(const std::filesystem::path& path,
 /// Throws Failure naming the path; the old file is then untouched and no temporary is left.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes,
                       mode_t mode = 0600);
+
+/// write_atomically() in two halves: made, the new content is on disk beside the old one; commit()
+/// puts it in its place. Dropped without a commit it is removed again.
+class Replacement {
+  public:
+    Replacement(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600);
+    Replacement(Replacement&& other) noexcept
+        : target_(std::move(other.target_)), temporary_(std::exchange(other.temporary_, {})) {}
+    Replacement& operator=(Replacement&&) = delete;
+    ~Replacement();
+
+    void commit();
+
+  private:
+    std::filesystem::path target_;
+    std::string temporary_; ///< "" once it is in its place
+};
 
 /// fsync of a directory, so that a name made or removed in it is on disk.
 void sync_directory(const std::filesystem::path& directory);

@@ -16,6 +16,7 @@ enum class Refusal {
     unplug_busy,      ///< "guest is busy (power indicator blinking)": ask again later
     duplicate_id,
     bus_full,
+    slot_taken, ///< the addr asked for is somebody's
 };
 
 /// What QEMU's error reply means. QEMU gives nearly everything the class GenericError and keeps its

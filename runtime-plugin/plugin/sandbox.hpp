@@ -15,6 +15,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -84,8 +85,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// These two on a thread of the pool.
     void take_host_steps(Journal& journal, std::vector<Target>& targets, const Caller& caller);
     void take_host_step(Journal& journal, Target& target, const Caller& caller);
+    /// `all_sent` runs when QEMU works on the last one, with every guest address in its place.
     boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
-                                      const Caller& caller);
+                                      const Caller& caller, const std::function<void()>& all_sent);
     boost::asio::awaitable<void> ask_bus();
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.

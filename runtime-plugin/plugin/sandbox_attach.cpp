@@ -42,13 +42,25 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
             outcome.json = plan(targets);
             co_return outcome;
         }
-        co_await plug(journal, targets, caller);
-        auto attached = locked.state;
-        for (auto& target : targets) {
-            attached.attachments.push_back(target.attachment);
+        // The new state is written while QEMU works, and put in its place when it has.
+        std::optional<Replacement> record;
+        std::exception_ptr unwritten;
+        const std::function<void()> write_record = [&] {
+            try {
+                auto attached = locked.state;
+                for (const auto& target : targets)
+                    attached.attachments.push_back(target.attachment);
+                record.emplace(prepare_state(context_.state.sandbox(id_), attached));
+            } catch (...) {
+                unwritten = std::current_exception();
+            }
+        };
+        co_await plug(journal, targets, caller, write_record);
+        if (unwritten)
+            std::rethrow_exception(unwritten);
+        record->commit();
+        for (auto& target : targets)
             outcome.attachments.emplace_back(id_, std::move(target.attachment));
-        }
-        save_state(context_.state.sandbox(id_), attached);
     } catch (...) {
         error = std::current_exception();
     }
@@ -172,7 +184,7 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
 }
 
 asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
-                                    const Caller& caller) {
+                                    const Caller& caller, const std::function<void()>& all_sent) {
     for (auto& target : targets) {
         auto& attachment = target.attachment;
         if (caller.gave_up())
@@ -184,10 +196,14 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
         journal.intend(step);
         auto known = std::exchange(bus_, std::nullopt); // until it is seen to be right
         try {
-            const auto plugged = co_await qemu::plug(*session_, device, known);
+            std::function<void(const qemu::Plugged&)> sent = [&](const qemu::Plugged& place) {
+                attachment.guest_address = place.guest_address;
+                if (&target == &targets.back())
+                    all_sent();
+            };
+            const auto plugged = co_await qemu::plug(*session_, device, known, std::move(sent));
             journal.done();
-            attachment.guest_address = plugged.guest_address;
-            // QEMU takes the first free slot: another one says that somebody else was at the bus.
+            // Another slot than the one we knew as free: somebody else was at the bus.
             if (plugged.slot == known->next_free()) {
                 known->put(plugged.id, plugged.slot, plugged.function);
                 bus_ = std::move(known);

@@ -161,8 +161,13 @@ std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_dire
     return parse_state(*bytes, file);
 }
 
+Replacement prepare_state(const std::filesystem::path& sandbox_directory,
+                          const SandboxState& state) {
+    return Replacement(sandbox_directory / "state.json", json::serialize(to_json(state)) + "\n");
+}
+
 void save_state(const std::filesystem::path& sandbox_directory, const SandboxState& state) {
-    write_atomically(sandbox_directory / "state.json", json::serialize(to_json(state)) + "\n");
+    prepare_state(sandbox_directory, state).commit();
 }
 
 } // namespace kata_vfio::plugin

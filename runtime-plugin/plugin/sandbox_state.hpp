@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/file.hpp"
 #include "vfio/driver_binding.hpp"
 
 #include <boost/json/object.hpp>
@@ -66,5 +67,7 @@ SandboxState parse_state(std::string_view bytes, const std::filesystem::path& fi
 /// nullopt: the sandbox has no state file.
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory);
 void save_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
+/// save_state() but for its commit().
+Replacement prepare_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
 
 } // namespace kata_vfio::plugin
