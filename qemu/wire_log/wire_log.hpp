@@ -77,6 +77,6 @@ class WireLog : public std::enable_shared_from_this<WireLog> {
 
 /// Session::connect with the log, if any, and the reason on record when it fails.
 boost::asio::awaitable<std::shared_ptr<Session>>
-connect_logged(std::shared_ptr<WireLog> log, std::string socket_path, Timeouts timeouts);
+connect_logged(std::shared_ptr<WireLog> log, std::string socket_path, Timeouts timeouts = {});
 
 } // namespace kata_vfio::qemu

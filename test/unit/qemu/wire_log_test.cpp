@@ -48,7 +48,7 @@ struct WireLogs : testing::Test {
 /// What a client of a machine does and gets, as text: attaches, a refusal, a detach with its event.
 asio::awaitable<None> converse(std::string socket, std::shared_ptr<WireLog> log) {
     None answers;
-    const auto session = co_await connect_logged(log, socket, {});
+    const auto session = co_await connect_logged(log, socket);
     session->on_event([&](const Event& event) {
         answers.push_back(event.name + " " + json::serialize(event.data));
     });
@@ -121,7 +121,7 @@ TEST_F(WireLogs, ALostConnectionIsOnRecordWithWhatWasTorn) {
     script.start();
     fake::run([&]() -> asio::awaitable<void> {
         const auto log = start(WireLogOptions(path));
-        const auto session = co_await connect_logged(log, script.path(), {});
+        const auto session = co_await connect_logged(log, script.path());
         session->on_lost([log](const Failure& why) { log->lost(why); });
         try {
             auto command = query_status();
@@ -150,7 +150,7 @@ TEST_F(WireLogs, ALostConnectionIsOnRecordWithWhatWasTorn) {
 
 TEST_F(WireLogs, AFailedConnectIsOnRecord) {
     EXPECT_EQ(fake::failure_of([&]() -> asio::awaitable<void> {
-                  (void)co_await connect_logged(start(WireLogOptions(path)), "/nowhere.sock", {});
+                  (void)co_await connect_logged(start(WireLogOptions(path)), "/nowhere.sock");
               }).code(),
               Errc::monitor_missing);
     EXPECT_THAT(kinds(), ElementsAre(Kind::connect, Kind::lost));
