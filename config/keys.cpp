@@ -259,7 +259,7 @@ std::vector<Key> vfio_keys() {
          .max = 268435456,
          .since = since,
          .doc = "At what size wire.log becomes wire.log.1 and a new one is begun. An attach and a "
-                "detach take some 10 kB; a message longer than this has a file of its own."},
+                "detach take some 5 kB; a message longer than this has a file of its own."},
         {.table = "vfio",
          .name = "qmp_log_files",
          .slot = SLOT(vfio.qmp_log_files),

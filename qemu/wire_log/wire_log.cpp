@@ -27,6 +27,10 @@ std::int64_t wall_us() {
     return duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+/// What follows a chunk within this time is written with it: a command, its answer and the next are
+/// then one wake-up of the log's thread and not three, on a CPU the session could use.
+constexpr std::chrono::milliseconds gather{5};
+
 } // namespace
 
 /// Shared by the log and its thread, which may have to be left behind on a disk that hangs.
@@ -65,6 +69,7 @@ class WireLog::Impl {
     Queue queue_;
     std::size_t queued_ = 0;
     std::uint64_t missing_ = 0; ///< bytes left out since the last chunk in the queue
+    unsigned flushing_ = 0;
     bool fresh_ = false, working_ = false, stopping_ = false, ended_ = false, failed_ = false;
     bool told_end_ = false;
     Counters counters_;
@@ -93,7 +98,9 @@ void WireLog::Impl::push(WireChunk::Kind kind, std::string_view bytes) noexcept 
                               "more than the log could write in time", std::exchange(missing_, 0)});
         queued_ += bytes.size();
         queue_.push_back(std::move(chunk));
-        wake = !std::exchange(fresh_, true) && !working_;
+        const bool filling = traffic && queued_ > max_queued_ / 2;
+        const bool first = !std::exchange(fresh_, true);
+        wake = first || filling;
     } catch (...) { // no memory: a gap as any other
         const std::lock_guard lock(mutex_);
         missing_ += bytes.size();
@@ -107,6 +114,9 @@ void WireLog::Impl::run() noexcept {
     std::unique_lock lock(mutex_);
     while (!ended_) {
         arrived_.wait(lock, [this] { return fresh_ || stopping_; });
+        arrived_.wait_for(lock, gather, [this] {
+            return stopping_ || flushing_ > 0 || queued_ > max_queued_ / 2;
+        });
         fresh_ = false;
         working_ = true;
         const bool last = stopping_;
@@ -156,11 +166,14 @@ bool WireLog::Impl::open() {
 }
 
 void WireLog::Impl::write(const Queue& chunks) {
-    for (const auto& chunk : chunks)
-        for (const auto& line : lines_.add(chunk, connection_)) {
-            if (const int problem = file_.append(line, WireLines::header(chunk.us, chunk.wall_us));
-                problem != 0) {
+    for (auto chunk = chunks.begin(); chunk != chunks.end(); ++chunk)
+        for (const auto& line : lines_.add(*chunk, connection_)) {
+            const auto header = WireLines::header(chunk->us, chunk->wall_us);
+            if (const int problem = file_.append(line, header); problem != 0) {
                 fail(problem, "can't write the QMP log ");
+                const std::lock_guard lock(mutex_);
+                for (; chunk != chunks.end(); ++chunk)
+                    counters_.dropped_bytes += chunk->bytes.size();
                 return;
             }
             const std::lock_guard lock(mutex_);
@@ -193,7 +206,10 @@ void WireLog::Impl::report(const Failure& failure) noexcept {
 
 void WireLog::Impl::flush() {
     std::unique_lock lock(mutex_);
+    ++flushing_;
+    arrived_.notify_one();
     idle_.wait(lock, [this] { return (!fresh_ && !working_) || ended_; });
+    --flushing_;
 }
 
 void WireLog::Impl::stop_within(std::chrono::milliseconds limit, std::thread& thread) {

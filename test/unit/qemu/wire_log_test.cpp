@@ -47,10 +47,10 @@ struct WireLogs : testing::Test {
 
 /// What a client of a machine does and gets, as text: attaches, a refusal, a detach with its event.
 asio::awaitable<None> converse(std::string socket, std::shared_ptr<WireLog> log) {
-    None answers;
+    None answers, events; // apart: what comes between two answers depends on how it is cut
     const auto session = co_await connect_logged(log, socket);
     session->on_event([&](const Event& event) {
-        answers.push_back(event.name + " " + json::serialize(event.data));
+        events.push_back(event.name + " " + json::serialize(event.data));
     });
     const json::object gpu{{"driver", "vfio-pci"},
                            {"id", "gpu0"},
@@ -67,6 +67,7 @@ asio::awaitable<None> converse(std::string socket, std::shared_ptr<WireLog> log)
             answers.emplace_back(failure.what());
         }
     }
+    answers.insert(answers.end(), events.begin(), events.end());
     co_return answers;
 }
 
@@ -155,6 +156,20 @@ TEST_F(WireLogs, AFailedConnectIsOnRecord) {
               Errc::monitor_missing);
     EXPECT_THAT(kinds(), ElementsAre(Kind::connect, Kind::lost));
     EXPECT_THAT(read_wire_log(path).records[1].why, HasSubstr("/nowhere.sock"));
+}
+
+TEST_F(WireLogs, WhatComesWhileItWritesIsWrittenToo) {
+    const auto log = start(WireLogOptions(path));
+    const auto tap = log->tap();
+    for (int round = 0; round < 300; ++round) {
+        for (int i = 0; i < 20; ++i)
+            tap(WireDirection::received, "{\"a\":\"" + std::string(200, 'x') + "\"}\r\n");
+        if (round % 10 == 0)
+            log->flush(); // its thread then works at other points of the next rounds
+    }
+    log->flush();
+    EXPECT_EQ(log->counters().lines, 300u * 20 + 1) << "and the connect";
+    EXPECT_EQ(log->counters().dropped_bytes, 0u);
 }
 
 TEST_F(WireLogs, ConnectionsAreNumberedAcrossLogs) {
