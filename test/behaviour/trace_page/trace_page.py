@@ -168,7 +168,7 @@ class TracePage(unittest.TestCase):
             (20, "received", {"id": 1, "error": {"class": evil, "desc": evil}}),
             (30, "sent", {"execute": "device_add", "arguments": {"id": evil}, "id": 2}),
             (40, "received", {"event": evil, "data": {"device": "<b>&amp;{{NONCE}}{{DATA}}"}}),
-            (50, "received", {"event": "<!--<script", "data": {"device": evil, "path": "\u2028\u0000"}}),
+            (50, "received", {"event": "<!--<script ", "data": {"device": evil, "path": "\u2028\u0000"}}),
         ]
         page = page_of(write_log("<b>hostile.log", messages), "hostile.html")
         self.show(page)
