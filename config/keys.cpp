@@ -245,6 +245,35 @@ std::vector<Key> vfio_keys() {
          .since = since,
          .doc = "Glob patterns the annotations kernel, image, initrd and firmware must match; none "
                 "given: they are refused."},
+        {.table = "vfio",
+         .name = "qmp_log",
+         .slot = SLOT(vfio.qmp_log),
+         .since = since,
+         .doc = "Record what goes over each sandbox's QMP connection, in wire.log of its state "
+                "directory, for `kata-vfio trace` (docs/qmp-debugging.md)."},
+        {.table = "vfio",
+         .name = "qmp_log_max_bytes",
+         .slot = SLOT(vfio.qmp_log_max_bytes),
+         .unit = "bytes",
+         .min = 65536,
+         .max = 268435456,
+         .since = since,
+         .doc = "At what size wire.log becomes wire.log.1 and a new one is begun. An attach and a "
+                "detach take some 5 kB; a message longer than this has a file of its own."},
+        {.table = "vfio",
+         .name = "qmp_log_files",
+         .slot = SLOT(vfio.qmp_log_files),
+         .min = 1,
+         .max = 100,
+         .since = since,
+         .doc = "How many such files a sandbox keeps, wire.log included; the oldest goes first."},
+        {.table = "vfio",
+         .name = "qmp_log_redact",
+         .slot = SLOT(vfio.qmp_log_redact),
+         .since = since,
+         .doc = "Members whose values the log has as \"[redacted]\": a name, wherever it stands, "
+                "or a path from the message's top, e.g. \"arguments.password\". What QEMU gets "
+                "stays as it is."},
     };
 }
 

@@ -27,7 +27,7 @@ struct Key {
     std::string_view table; ///< "hypervisor.qemu"
     std::string_view name;
     Slot (*slot)(Configuration&);
-    std::string_view unit = {}; ///< "ms", "MiB", "s" or ""
+    std::string_view unit = {}; ///< "ms", "MiB", "bytes", "s" or ""
     std::int64_t min = std::numeric_limits<std::int64_t>::min();
     std::int64_t max = std::numeric_limits<std::int64_t>::max();
     std::vector<std::string_view> choices = {}; ///< empty: any text

@@ -42,6 +42,7 @@ the command line is 3. `kata-vfio config check` does all of it without touching 
 | `extra_monitor_is_for_debugging` | `extra_monitor_socket` without `enable_debug` |
 | `state_dir_is_usable` | `state_dir` relative, `/`, with `.` or `..` in it, or over 64 bytes |
 | `resend_is_within_unplug` | `unplug_resend` not below `unplug` |
+| `redactions_name_members` | an entry of `qmp_log_redact` that is empty or has an empty step (`a..b`) |
 
 Warnings, which stop nothing: a key or table nobody knows (with the one probably meant), a key in the
 wrong table, and an obsolete key. Kata's other keys, 1.x to 3.x, are known by name and passed over.

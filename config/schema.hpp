@@ -77,6 +77,10 @@ struct Vfio {
     std::vector<std::string> allowed_parents{"*"};
     std::vector<std::string> allowed_devices{"*"};
     std::vector<std::string> allowed_guest_files; ///< for annotations; none by default
+    bool qmp_log = false;
+    std::int64_t qmp_log_max_bytes = std::int64_t{8} << 20; ///< of one file
+    std::int64_t qmp_log_files = 4;                         ///< the one written to included
+    std::vector<std::string> qmp_log_redact;                ///< member names or dotted paths
     Timeouts timeouts;
 };
 

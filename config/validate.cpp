@@ -209,11 +209,24 @@ std::optional<Finding> resend_is_within_unplug(const Configuration& c) {
     return found;
 }
 
+std::optional<Finding> redactions_name_members(const Configuration& c) {
+    for (const auto& entry : c.vfio.qmp_log_redact) {
+        const auto steps = split(entry, '.');
+        if (std::ranges::none_of(steps, [](auto step) { return trim(step).empty(); }))
+            continue;
+        // It would match nothing, and what it was to hide would be in the log.
+        return finding(c, Errc::config_invalid, "vfio.qmp_log_redact",
+                       kata_vfio::quoted(entry) + " names no member of a message",
+                       "write a member's name, or names with a dot between them");
+    }
+    return std::nullopt;
+}
+
 std::vector<Finding> validate(const Configuration& configuration) {
-    constexpr auto rules = std::to_array({machine_type_is_pc, accelerators_keep_the_machine,
-                                          root_bus_is_on, one_root_filesystem, viommu_is_off,
-                                          kernel_params_fit, extra_monitor_is_for_debugging,
-                                          state_dir_is_usable, resend_is_within_unplug});
+    constexpr auto rules = std::to_array(
+        {machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on, one_root_filesystem,
+         viommu_is_off, kernel_params_fit, extra_monitor_is_for_debugging, state_dir_is_usable,
+         resend_is_within_unplug, redactions_name_members});
     std::vector<Finding> findings;
     for (const auto rule : rules)
         if (auto found = rule(configuration))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@ enum class Verb {
     attach,
     detach,
     list,
+    trace,
     config_check,
     config_enable,
     config_show,
@@ -44,6 +46,8 @@ struct Arguments {
     bool all = false;
     bool dry_run = false;
     bool gvt_d = false, gvt_g = false;
+    std::string html; ///< trace: the page to write
+    std::int64_t slow_ms = 100;
 };
 
 } // namespace kata_vfio::cli

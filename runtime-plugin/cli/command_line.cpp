@@ -191,6 +191,21 @@ class Parser {
         auto* list = verb(app_, "list", Verb::list, "Sandboxes and what is attached to them",
                           "  kata-vfio list\n  kata-vfio list s1 --json\n");
         list->add_option("ID", arguments_.sandbox, "Only this sandbox");
+
+        auto* trace = verb(app_, "trace", Verb::trace,
+                           "What went over a sandbox's QMP connections, as a timeline",
+                           "  kata-vfio trace s1\n"
+                           "  kata-vfio trace s1 --device vfio-0000.00.02.0 --slow 50\n"
+                           "  kata-vfio trace ./wire.log --html trace.html\n");
+        trace->add_option("ID|FILE", arguments_.subject, "The sandbox, or a wire log of one")
+            ->required();
+        trace->add_option("--device", arguments_.device, "Only what concerns this QEMU device id");
+        trace->add_option("--html", arguments_.html, "Write a page that draws it")
+            ->type_name("OUT");
+        trace
+            ->add_option("--slow", arguments_.slow_ms,
+                         "An answer that took this long stands out (default: 100)")
+            ->type_name("MS");
     }
 
     void add_sandbox_id(CLI::App* sub) {

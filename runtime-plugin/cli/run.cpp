@@ -11,6 +11,7 @@
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/table.hpp"
+#include "runtime-plugin/cli/trace/trace.hpp"
 #include "runtime-plugin/cli/types.hpp"
 #include "runtime-plugin/cli/vgpu_make.hpp"
 #include "runtime-plugin/cli/vgpus.hpp"
@@ -136,6 +137,8 @@ int dispatch(const Arguments& arguments, Io& io) {
         const auto object = list(arguments, io);
         return print(arguments, io, object, list_text(object));
     }
+    case Verb::trace:
+        return trace(arguments, io);
     case Verb::config_check:
         return config_check(arguments, io);
     case Verb::config_enable:

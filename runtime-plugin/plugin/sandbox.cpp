@@ -6,6 +6,7 @@
 #include "qemu/machine.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/process.hpp"
+#include "runtime-plugin/plugin/qmp_log.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -32,9 +33,12 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
 
 asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
     bus_.reset();
-    session_ = co_await qemu::Session::connect(qmp_socket, context_.qmp_timeouts);
+    const auto log = start_qmp_log(context_, id_, qmp_socket);
+    session_ = co_await qemu::connect_logged(log, qmp_socket, context_.qmp_timeouts);
     // Weak: the session is owned by this sandbox and may outlive it by its own pending work.
-    session_->on_lost([weak = weak_from_this()](const Failure& why) {
+    session_->on_lost([weak = weak_from_this(), log](const Failure& why) {
+        if (log)
+            log->lost(why);
         if (const auto self = weak.lock())
             self->context_.event(EventKind::qemu_gone, self->id_, 0, why.what());
     });

@@ -17,6 +17,7 @@ namespace kata_vfio::plugin {
 ///     sandboxes/ID/state.json  what is attached: sandbox_state.hpp
 ///     sandboxes/ID/journal     steps of an attach under way: journal.hpp
 ///     sandboxes/ID/lock        held while one process changes the sandbox
+///     sandboxes/ID/wire.log    what went over its QMP connections: qmp_log.hpp
 ///
 /// Root-only (0700). Made when first needed, not before: a refused request leaves nothing.
 class StateDir {

@@ -100,6 +100,7 @@ TEST(CommandLine, HelpEverywhereWithExamples) {
                              {"attach"},
                              {"detach"},
                              {"list"},
+                             {"trace"},
                              {"sandbox", "open"},
                              {"sandbox", "release"},
                              {"config", "check"},

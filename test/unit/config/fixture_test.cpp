@@ -104,6 +104,10 @@ TEST(Stock, OurOwnKeysArrive) {
     EXPECT_EQ(v.allowed_parents, std::vector<std::string>{"0000:00:02.0"});
     EXPECT_TRUE(v.allowed_devices.empty());
     EXPECT_EQ(v.allowed_guest_files, std::vector<std::string>{"/usr/share/kata-containers/*"});
+    EXPECT_TRUE(v.qmp_log);
+    EXPECT_EQ(v.qmp_log_max_bytes, 65536);
+    EXPECT_EQ(v.qmp_log_files, 2);
+    EXPECT_EQ(v.qmp_log_redact, (std::vector<std::string>{"password", "arguments.secret"}));
     EXPECT_EQ(v.timeouts.connect, milliseconds(1));
     EXPECT_EQ(v.timeouts.greeting, milliseconds(600000));
     EXPECT_EQ(v.timeouts.query, milliseconds(1001));

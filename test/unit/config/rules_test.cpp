@@ -81,6 +81,18 @@ TEST(Rules, ResendIsBelowUnplug) {
     EXPECT_TRUE(resend_is_within_unplug(c));
 }
 
+TEST(Rules, RedactionsNameMembers) {
+    Configuration c;
+    c.vfio.qmp_log_redact = {"password", "arguments.secret"};
+    EXPECT_FALSE(redactions_name_members(c));
+    for (const auto* entry : {"", " ", "a..b", ".a", "a."}) {
+        c.vfio.qmp_log_redact = {"password", entry};
+        const auto found = redactions_name_members(c);
+        ASSERT_TRUE(found) << entry;
+        EXPECT_EQ(found->text, "'" + std::string(entry) + "' names no member of a message");
+    }
+}
+
 TEST(Rules, TheExtraMonitorNeedsDebug) {
     Configuration c;
     c.hypervisor.extra_monitor_socket = "hmp";

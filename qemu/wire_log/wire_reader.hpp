@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "qemu/wire_log/wire_record.hpp"
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kata_vfio::qemu {
+
+/// A log as it was found. What can't be read costs its own line, nothing else.
+struct WireHistory {
+    std::vector<WireRecord> records;   ///< in the order written, oldest file first; no headers
+    std::vector<std::string> problems; ///< "wire.log.1:17: why", the first 100
+    std::size_t bad_lines = 0;
+    std::vector<std::string> files; ///< read, oldest first
+};
+
+/// Adds a file's text. Its last line may be torn (the process was killed in it): that is a problem
+/// of its own wording, and a complete message without its newline is none. Pure.
+void add_wire_text(WireHistory& history, std::string_view text, const std::string& file);
+
+/// Reads PATH and what it was rotated into (PATH.1, PATH.2, ..). Throws Failure: host_io when there
+/// is none of them or they are no files, permission_denied.
+WireHistory read_wire_log(const std::filesystem::path& path);
+
+} // namespace kata_vfio::qemu

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/trace/trace.hpp"
+
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+#include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/cli/table.hpp"
+#include "runtime-plugin/cli/trace/trace_page.hpp"
+#include "runtime-plugin/cli/trace/utf8.hpp"
+#include "runtime-plugin/plugin/qmp_log.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+#include <map>
+
+namespace kata_vfio::cli {
+namespace fs = std::filesystem;
+namespace json = boost::json;
+namespace {
+
+/// ID or FILE: what has a slash in it is a file, then a sandbox that is known, then a file.
+fs::path log_path(const Arguments& arguments) {
+    const auto& subject = arguments.subject;
+    if (subject.find('/') != std::string::npos)
+        return subject;
+    const auto host = open_host(arguments);
+    const auto ids = host.state.sandbox_ids();
+    if (std::ranges::find(ids, subject) != ids.end())
+        return plugin::qmp_log_path(host.state, subject);
+    std::error_code error;
+    if (fs::exists(subject, error))
+        return subject;
+    Failure failure(Errc::sandbox_not_found,
+                    quoted(subject) + " is neither a sandbox known here nor a file");
+    const auto meant = nearest(subject, ids);
+    throw failure.remedy(meant.empty() ? "kata-vfio list shows the sandboxes; a released one's log "
+                                         "went with it"
+                                       : "did you mean " + meant + "?");
+}
+
+std::int64_t slow_limit(const Arguments& arguments) {
+    if (arguments.slow_ms < 0)
+        throw Failure(Errc::invalid_argument, "--slow: must be 0 or more milliseconds");
+    return arguments.slow_ms * 1000;
+}
+
+/// Takes out what does not concern the device; the indexes of events follow.
+void keep_device(qemu::Timeline& timeline, const std::string& device) {
+    std::map<std::size_t, std::size_t> moved;
+    std::vector<qemu::TimelineEvent> events;
+    for (std::size_t i = 0; i < timeline.events.size(); ++i)
+        if (timeline.events[i].device == device) {
+            moved.emplace(i, events.size());
+            events.push_back(std::move(timeline.events[i]));
+        }
+    timeline.events = std::move(events);
+    std::erase_if(timeline.exchanges, [&](const auto& each) { return each.device != device; });
+    for (auto& exchange : timeline.exchanges) {
+        std::vector<std::size_t> kept;
+        for (const auto index : exchange.events)
+            if (const auto found = moved.find(index); found != moved.end())
+                kept.push_back(found->second);
+        exchange.events = std::move(kept);
+    }
+    std::erase_if(timeline.lanes, [&](const auto& each) { return each.device != device; });
+}
+
+} // namespace
+
+Trace make_trace(std::string title, qemu::WireHistory history, const std::string& device,
+                 std::int64_t slow_us) {
+    Trace trace{valid_utf8(title), std::move(history), {}, slow_us};
+    trace.timeline = qemu::make_timeline(trace.history.records);
+    if (device.empty())
+        return trace;
+    auto& timeline = trace.timeline;
+    const bool named =
+        std::ranges::any_of(timeline.lanes,
+                            [&](const auto& each) { return each.device == device; }) ||
+        std::ranges::any_of(timeline.events,
+                            [&](const auto& each) { return each.device == device; }) ||
+        std::ranges::any_of(timeline.exchanges,
+                            [&](const auto& each) { return each.device == device; });
+    if (!named) {
+        std::vector<std::string> there;
+        for (const auto& lane : timeline.lanes)
+            there.push_back(quoted(lane.device));
+        throw Failure(Errc::device_not_found,
+                      "nothing in " + trace.title + " concerns a device " + quoted(device))
+            .remedy(there.empty() ? "the log has no device at all"
+                                  : "the devices in it are " + join_words(there));
+    }
+    keep_device(timeline, device);
+    return trace;
+}
+
+int trace(const Arguments& arguments, Io& io) {
+    const auto slow_us = slow_limit(arguments);
+    const auto path = log_path(arguments);
+    const auto made =
+        make_trace(path.string(), qemu::read_wire_log(path), arguments.device, slow_us);
+    const auto& history = made.history;
+    for (const auto& problem : history.problems)
+        io.err << "kata-vfio: " << printable(problem) << '\n';
+    if (history.bad_lines > history.problems.size())
+        io.err << "kata-vfio: and " << history.bad_lines - history.problems.size()
+               << " more lines that can't be read\n";
+    if (arguments.html.empty()) {
+        io.out << (arguments.json ? json::serialize(trace_json(made)) + "\n" : trace_text(made));
+        return 0;
+    }
+    const auto page = trace_page(made);
+    write_atomically(arguments.html, page);
+    if (arguments.json)
+        io.out << json::serialize(json::object{{"html", arguments.html}, {"bytes", page.size()}})
+               << '\n';
+    else
+        io.out << "wrote " << printable(arguments.html) << ": " << summary(made) << '\n';
+    return 0;
+}
+
+} // namespace kata_vfio::cli
