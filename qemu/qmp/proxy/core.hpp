@@ -51,6 +51,8 @@ class ProxyCore {
     std::optional<Forward> next();
     /// The answer of a client that has left is dropped.
     void answered(ProxyTicket ticket, const ProxyAnswer& answer);
+    /// There will be no answer; the client is one of those to be cut with QEMU's end.
+    void unanswered(ProxyTicket ticket) { (void)scheduler_.done(ticket); }
     void event(const Event& event);
 
     /// nullptr: it has left.
