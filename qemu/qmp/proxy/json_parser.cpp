@@ -15,6 +15,7 @@ namespace {
 
 constexpr auto premature = "premature EOI";
 constexpr auto no_value = "expecting value";
+constexpr std::size_t longest = 1023; ///< QEMU prints it into a buffer
 
 /// Four hexadecimal digits at the front of `text`; -1 when they are not there.
 int hex4(std::string_view text) {
@@ -45,6 +46,8 @@ class Parser {
     using Value = std::optional<json::value>;
 
     std::nullopt_t fail(std::string why) {
+        if (why.size() > longest)
+            why.resize(longest);
         if (!error_)
             error_ = std::move(why);
         return std::nullopt;
