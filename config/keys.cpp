@@ -245,6 +245,14 @@ std::vector<Key> vfio_keys() {
          .since = since,
          .doc = "Glob patterns the annotations kernel, image, initrd and firmware must match; none "
                 "given: they are refused."},
+        {.table = "vfio",
+         .name = "qmp_proxy",
+         .slot = SLOT(vfio.qmp_proxy),
+         .choices = {"off", "read-only", "unsafe"},
+         .since = since,
+         .doc = "A QMP socket for people and tools at STATE_DIR/sandboxes/ID/qmp.sock while the "
+                "sandbox is open (docs/qmp-debugging.md): read-only passes what only looks, unsafe "
+                "everything, and marks the sandbox tainted."},
     };
 }
 

@@ -77,6 +77,7 @@ struct Vfio {
     std::vector<std::string> allowed_parents{"*"};
     std::vector<std::string> allowed_devices{"*"};
     std::vector<std::string> allowed_guest_files; ///< for annotations; none by default
+    std::string qmp_proxy = "off";                ///< or "read-only", "unsafe"
     Timeouts timeouts;
 };
 

@@ -3,6 +3,7 @@
 
 #include "config/base/unique_fd.hpp"
 #include "qemu/pci_slots.hpp"
+#include "qemu/qmp/proxy/proxy.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/plugin/context.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -92,10 +94,20 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     void progress(std::uint64_t ticket, const std::string& text) const;
     bool connected() const { return session_ && session_->running(); }
 
+    // sandbox_proxy.cpp
+    /// Makes qmp.sock, if the configuration has it. One that can't be made is no failure of the
+    /// sandbox's: it is logged. Call it with the sandbox's lock held.
+    void serve_proxy();
+    void attach_proxy();
+    static boost::asio::awaitable<void> record_taint(std::shared_ptr<Sandbox> self,
+                                                     std::string command);
+
     Context& context_;
     std::string id_;
     Turnstile turnstile_;
     std::shared_ptr<qemu::Session> session_;
+    std::unique_ptr<qemu::Proxy> proxy_;
+    std::set<std::string> taints_;  ///< told by the proxy since it was opened
     std::optional<Failure> policy_; ///< why nothing may be attached; set at open
     config::Vfio effective_;        ///< [vfio] after annotations
 };
