@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +23,8 @@ enum class Verb {
     attach,
     detach,
     list,
+    qmp,
+    events,
     config_check,
     config_enable,
     config_show,
@@ -44,6 +48,15 @@ struct Arguments {
     bool all = false;
     bool dry_run = false;
     bool gvt_d = false, gvt_g = false;
+
+    // qmp, events
+    std::string socket;             ///< --socket
+    std::vector<std::string> words; ///< the QMP command and its arguments
+    bool raw = false;
+    bool follow = false;
+    std::string match;
+    std::int64_t count = 0;              ///< 0: not given
+    std::optional<std::int64_t> timeout; ///< seconds
 };
 
 } // namespace kata_vfio::cli

@@ -6,8 +6,10 @@
 #include "runtime-plugin/cli/check/check.hpp"
 #include "runtime-plugin/cli/command_line.hpp"
 #include "runtime-plugin/cli/config_verbs.hpp"
+#include "runtime-plugin/cli/events.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
+#include "runtime-plugin/cli/qmp.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/table.hpp"
@@ -136,6 +138,10 @@ int dispatch(const Arguments& arguments, Io& io) {
         const auto object = list(arguments, io);
         return print(arguments, io, object, list_text(object));
     }
+    case Verb::qmp:
+        return qmp(arguments, io);
+    case Verb::events:
+        return events(arguments, io);
     case Verb::config_check:
         return config_check(arguments, io);
     case Verb::config_enable:
