@@ -43,6 +43,12 @@ int events(const Arguments& arguments, Io& io) {
                                   : event_text(event))
                << std::flush;
     });
+    // A proxy whose QEMU is away would be silent for ever: this tells.
+    try {
+        (void)client.execute(qemu::Command("query-version"));
+    } catch (const qemu::QmpFailure& refused) {
+        throw qemu_says(refused);
+    }
     const auto ended =
         client.run_until([&] { return full() || client.lost() || !io.out; }, deadline);
     client.on_event({});

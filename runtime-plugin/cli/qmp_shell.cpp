@@ -86,7 +86,8 @@ class Shell {
 
     void greet() {
         io_.out << "connected to QEMU " << client_.greeting().version()
-                << "; Tab completes, Ctrl-D ends\n";
+                << "; Tab completes, Ctrl-D ends\n"
+                << std::flush;
         try {
             schema_ = QmpSchema(client_.execute(qemu::Command("query-qmp-schema")));
         } catch (const Failure& failure) {
