@@ -118,7 +118,9 @@ TEST(SandboxState, EveryMemberIsNeededAndTyped) {
     for (const auto& [key, value] : whole) {
         auto without = whole;
         without.erase(key);
-        EXPECT_EQ(corrupt(without), key != "tainted") << key; // files from before it
+        if (key != "tainted") { // which files from before the proxy have not
+            EXPECT_TRUE(corrupt(without)) << key;
+        }
         auto wrong = whole;
         wrong[key] = wrong_type;
         EXPECT_TRUE(corrupt(wrong)) << key;
