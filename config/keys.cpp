@@ -274,6 +274,14 @@ std::vector<Key> vfio_keys() {
          .doc = "Members whose values the log has as \"[redacted]\": a name, wherever it stands, "
                 "or a path from the message's top, e.g. \"arguments.password\". What QEMU gets "
                 "stays as it is."},
+        {.table = "vfio",
+         .name = "qmp_proxy",
+         .slot = SLOT(vfio.qmp_proxy),
+         .choices = {"off", "read-only", "unsafe"},
+         .since = since,
+         .doc = "A QMP socket for people and tools at STATE_DIR/sandboxes/ID/qmp.sock while the "
+                "sandbox is open (docs/qmp-debugging.md): read-only passes what only looks, unsafe "
+                "everything, and marks the sandbox tainted."},
     };
 }
 

@@ -81,6 +81,7 @@ struct Vfio {
     std::int64_t qmp_log_max_bytes = std::int64_t{8} << 20; ///< of one file
     std::int64_t qmp_log_files = 4;                         ///< the one written to included
     std::vector<std::string> qmp_log_redact;                ///< member names or dotted paths
+    std::string qmp_proxy = "off";                          ///< or "read-only", "unsafe"
     Timeouts timeouts;
 };
 

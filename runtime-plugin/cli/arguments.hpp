@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@ enum class Verb {
     detach,
     list,
     trace,
+    qmp,
+    events,
     config_check,
     config_enable,
     config_show,
@@ -48,6 +51,15 @@ struct Arguments {
     bool gvt_d = false, gvt_g = false;
     std::string html; ///< trace: the page to write
     std::int64_t slow_ms = 100;
+
+    // qmp, events
+    std::string socket;             ///< --socket
+    std::vector<std::string> words; ///< the QMP command and its arguments
+    bool raw = false;
+    bool follow = false;
+    std::string match;
+    std::int64_t count = 0;              ///< 0: not given
+    std::optional<std::int64_t> timeout; ///< seconds
 };
 
 } // namespace kata_vfio::cli

@@ -50,6 +50,7 @@ class Parser {
                       "Each step as it begins, and the plugin's log, on stderr");
         add_host_verbs();
         add_sandbox_verbs();
+        add_qmp_verbs();
         add_config_verbs();
     }
 
@@ -66,6 +67,7 @@ class Parser {
             return Information{version ? std::string(asked.what()) + "\n" : app_.help()};
         }
         split_annotations();
+        split_qmp_words();
         return arguments_;
     }
 
@@ -210,6 +212,51 @@ class Parser {
 
     void add_sandbox_id(CLI::App* sub) {
         sub->add_option("ID", arguments_.sandbox, "The sandbox")->required();
+    }
+
+    void add_qmp_verbs() {
+        auto* qmp = verb(app_, "qmp", Verb::qmp,
+                         "Talk QMP to a sandbox's QEMU: one command, a shell, or a script on "
+                         "standard input",
+                         "  kata-vfio qmp s1\n"
+                         "  kata-vfio qmp s1 query-status\n"
+                         "  kata-vfio qmp s1 qom-get path=/machine property=type\n"
+                         "  kata-vfio qmp --socket /run/vc/vm/s1/extra-monitor.sock query-pci\n");
+        qmp->add_option("WORDS", arguments_.words,
+                        "ID (not with --socket), then a command and KEY=VALUE ...")
+            ->type_name("[ID] [COMMAND [KEY=VALUE ...]]");
+        add_socket(qmp);
+        qmp->add_flag("--raw", arguments_.raw, "Answers and events on one line each");
+
+        auto* events =
+            verb(app_, "events", Verb::events, "Show a sandbox's QMP events as they come",
+                 "  kata-vfio events s1 --follow\n"
+                 "  kata-vfio events s1 --match '^DEVICE_DELETED$' --timeout 30\n");
+        events->add_option("ID", arguments_.sandbox, "The sandbox");
+        add_socket(events);
+        events->add_flag("--follow", arguments_.follow, "Not only one: until Ctrl-C, or QEMU ends");
+        events->add_option("--match", arguments_.match, "Only events whose name has a match")
+            ->type_name("REGEX");
+        events->add_option("--count", arguments_.count, "End after that many")
+            ->type_name("N")
+            ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000000}));
+        events->add_option("--timeout", arguments_.timeout, "End after that many seconds")
+            ->type_name("S")
+            ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}));
+    }
+
+    void add_socket(CLI::App* sub) {
+        sub->add_option("--socket", arguments_.socket,
+                        "Any QMP socket, QEMU's or a proxy's, instead of a sandbox's")
+            ->type_name("PATH");
+    }
+
+    /// With --socket there is no ID in front of the command.
+    void split_qmp_words() {
+        if (arguments_.verb != Verb::qmp || !arguments_.socket.empty() || arguments_.words.empty())
+            return;
+        arguments_.sandbox = arguments_.words.front();
+        arguments_.words.erase(arguments_.words.begin());
     }
 
     void add_config_verbs() {

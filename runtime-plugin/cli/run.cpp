@@ -6,8 +6,10 @@
 #include "runtime-plugin/cli/check/check.hpp"
 #include "runtime-plugin/cli/command_line.hpp"
 #include "runtime-plugin/cli/config_verbs.hpp"
+#include "runtime-plugin/cli/events.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
+#include "runtime-plugin/cli/qmp.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/table.hpp"
@@ -139,6 +141,10 @@ int dispatch(const Arguments& arguments, Io& io) {
     }
     case Verb::trace:
         return trace(arguments, io);
+    case Verb::qmp:
+        return qmp(arguments, io);
+    case Verb::events:
+        return events(arguments, io);
     case Verb::config_check:
         return config_check(arguments, io);
     case Verb::config_enable:

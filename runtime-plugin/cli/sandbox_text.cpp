@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/cli/sandbox_text.hpp"
 
+#include "config/base/text.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/table.hpp"
 
@@ -56,6 +57,19 @@ std::string detached_lines(const json::value& attachments) {
     return text;
 }
 
+/// "" when the sandbox is not tainted.
+std::string tainted_line(const json::object& sandbox) {
+    std::vector<std::string> commands;
+    if (const auto* tainted = sandbox.if_contains("tainted"); tainted && tainted->is_array())
+        for (const auto& command : tainted->get_array())
+            if (command.is_string())
+                commands.push_back(printable(command.get_string()));
+    if (commands.empty())
+        return {};
+    return "sandbox " + printable(string_at(sandbox, "sandbox")) +
+           " is tainted: its QMP proxy has passed " + join_words(commands) + "\n";
+}
+
 } // namespace
 
 json::object with_first_attachment(json::object attached) {
@@ -107,6 +121,7 @@ std::string release_text(const json::object& released) {
 
 std::string list_text(const json::object& listed) {
     auto table = attachment_table(true);
+    std::string taints;
     for (const auto& each : listed.at("sandboxes").as_array()) {
         const auto& sandbox = each.as_object();
         const std::vector<std::string> head{string_at(sandbox, "sandbox"),
@@ -119,8 +134,9 @@ std::string list_text(const json::object& listed) {
             cells.insert(cells.begin(), head.begin(), head.end());
             table.row(std::move(cells));
         }
+        taints += tainted_line(sandbox);
     }
-    return table.str();
+    return table.str() + taints;
 }
 
 } // namespace kata_vfio::cli

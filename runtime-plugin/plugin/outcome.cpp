@@ -51,7 +51,8 @@ json::object sandbox_json(const SandboxState& state) {
     return {{"sandbox", state.id},
             {"qmp_socket", state.qmp_socket},
             {"machine", state.machine},
-            {"attachments", std::move(attachments)}};
+            {"attachments", std::move(attachments)},
+            {"tainted", json::value_from(state.tainted)}};
 }
 
 } // namespace kata_vfio::plugin

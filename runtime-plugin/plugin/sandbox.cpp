@@ -42,6 +42,7 @@ asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
         if (const auto self = weak.lock())
             self->context_.event(EventKind::qemu_gone, self->id_, 0, why.what());
     });
+    attach_proxy();
 }
 
 asio::awaitable<void> Sandbox::open(std::string qmp_socket,
@@ -109,6 +110,7 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.qemu_start = start_time(context_.root, state.qemu_pid).value_or(0);
     save_state(directory, state);
     co_await recover(state, caller);
+    serve_proxy();
 }
 
 asio::awaitable<void> Sandbox::connect_if_alive(const SandboxState& state) {
@@ -146,6 +148,7 @@ void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {
 }
 
 void Sandbox::close() {
+    proxy_.reset();
     if (session_)
         session_->close();
     session_.reset();

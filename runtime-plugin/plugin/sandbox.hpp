@@ -3,6 +3,7 @@
 
 #include "config/base/unique_fd.hpp"
 #include "qemu/pci_slots.hpp"
+#include "qemu/qmp/proxy/proxy.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/plugin/caller.hpp"
 #include "runtime-plugin/plugin/context.hpp"
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -105,6 +107,14 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     void progress(std::uint64_t ticket, const std::string& text) const;
     bool connected() const { return session_ && session_->running(); }
 
+    // sandbox_proxy.cpp
+    /// Makes qmp.sock, if the configuration has it. One that can't be made is no failure of the
+    /// sandbox's: it is logged. Call it with the sandbox's lock held.
+    void serve_proxy();
+    void attach_proxy();
+    static boost::asio::awaitable<void> record_taint(std::shared_ptr<Sandbox> self,
+                                                     std::string command);
+
     Context& context_;
     std::string id_;
     Turnstile turnstile_;
@@ -112,6 +122,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
     /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.
     std::optional<qemu::RootBus> bus_;
+    std::unique_ptr<qemu::Proxy> proxy_;
+    std::set<std::string> taints_;  ///< told by the proxy since it was opened
     std::optional<Failure> policy_; ///< why nothing may be attached; set at open
     config::Vfio effective_;        ///< [vfio] after annotations
 };

@@ -65,6 +65,9 @@ SandboxState from_json(const json::object& object) {
         state.annotations.emplace(key, std::string(value.as_string()));
     for (const auto& entry : object.at("attachments").as_array())
         state.attachments.push_back(attachment_from_json(entry.as_object()));
+    if (const auto* tainted = object.if_contains("tainted"))
+        for (const auto& command : tainted->as_array())
+            state.tainted.emplace_back(command.as_string());
     return state;
 }
 
@@ -134,7 +137,8 @@ json::object to_json(const SandboxState& state) {
             {"qemu_pid", state.qemu_pid},
             {"qemu_start", state.qemu_start},
             {"annotations", std::move(annotations)},
-            {"attachments", std::move(attachments)}};
+            {"attachments", std::move(attachments)},
+            {"tainted", json::value_from(state.tainted)}};
 }
 
 SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {

@@ -53,6 +53,9 @@ struct SandboxState {
     std::uint64_t qemu_start = 0;
     std::map<std::string, std::string> annotations;
     std::vector<Attachment> attachments;
+    /// Commands that were passed to QEMU by its proxy (qmp.sock) and do not only look, each once,
+    /// in their order; not in files written before there was one.
+    std::vector<std::string> tainted;
 };
 
 boost::json::object to_json(const vfio::BindRecord&);

@@ -16,6 +16,7 @@ namespace kata_vfio::plugin {
 ///     bound/BDF.json           functions bound by `kata-vfio bind`, for `restore`
 ///     sandboxes/ID/state.json  what is attached: sandbox_state.hpp
 ///     sandboxes/ID/journal     steps of an attach under way: journal.hpp
+///     sandboxes/ID/qmp.sock    a QMP proxy, while the sandbox is open: sandbox_proxy.cpp
 ///     sandboxes/ID/lock        held while one process changes the sandbox
 ///     sandboxes/ID/wire.log    what went over its QMP connections: qmp_log.hpp
 ///

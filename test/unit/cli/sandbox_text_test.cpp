@@ -84,6 +84,16 @@ TEST(SandboxText, ListHasEmptySandboxesAndUnpluggedDevices) {
         "i915-GVTg_V4_8  9      yes\n");
 }
 
+TEST(SandboxText, ListTellsOfTaintedSandboxes) {
+    const auto text = list_text(parse(R"({"sandboxes": [
+        {"sandbox": "s1", "machine": "m", "attachments": [], "tainted": []},
+        {"sandbox": "s2", "machine": "m", "attachments": [], "tainted": ["stop", "cont", "a\u001b"]}]})"));
+    EXPECT_TRUE(
+        text.ends_with("sandbox s2 is tainted: its QMP proxy has passed stop, cont and a?\n"))
+        << text;
+    EXPECT_EQ(text.find("s1 is tainted"), text.npos);
+}
+
 TEST(SandboxText, Open) {
     EXPECT_EQ(open_text(parse(R"({"sandbox": "s1", "qmp_socket": "/q.sock",
                                   "machine": "pc-i440fx-7.2", "attachments": []})")),

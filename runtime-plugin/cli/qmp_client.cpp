@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/qmp_client.hpp"
+
+#include "config/base/failure.hpp"
+#include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/plugin/sandbox_id.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <csignal>
+#include <exception>
+#include <filesystem>
+#include <utility>
+
+namespace kata_vfio::cli {
+namespace asio = boost::asio;
+namespace {
+
+/// So that a cancellation is a Failure, not Asio's own exception.
+template <class Result>
+asio::awaitable<Result> as_failure(asio::awaitable<Result> operation) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_return co_await std::move(operation);
+}
+
+} // namespace
+
+std::string qmp_socket(const Arguments& arguments) {
+    if (!arguments.socket.empty())
+        return std::filesystem::absolute(arguments.socket).string();
+    if (arguments.sandbox.empty())
+        throw Failure(Errc::invalid_argument, "no sandbox and no socket is named")
+            .remedy("give the sandbox's ID, or --socket PATH for any QMP socket");
+    const auto id = plugin::require_sandbox_id(arguments.sandbox);
+    const auto directory = open_host(arguments).state.sandbox(id);
+    std::error_code ignored;
+    if (!std::filesystem::exists(directory, ignored))
+        throw Failure(Errc::sandbox_not_found, "sandbox " + id + " is not known here")
+            .remedy("kata-vfio list shows those that are; --socket PATH names any QMP socket");
+    const auto path = directory / "qmp.sock";
+    if (!std::filesystem::exists(path, ignored))
+        throw Failure(Errc::monitor_missing, "sandbox " + id + " has no QMP socket for you")
+            .blocked_by("its QEMU serves one client per monitor, which is the runtime that has the "
+                        "sandbox open")
+            .remedy("set qmp_proxy = \"read-only\" (or \"unsafe\") in the configuration's [vfio] "
+                    "table and have the runtime open the sandbox again: the socket is there while "
+                    "it is open; or name another monitor of that QEMU: --socket PATH");
+    return path.string();
+}
+
+QmpClient::QmpClient(const std::string& path) : signals_(loop_, SIGINT, SIGTERM) {
+    await_signal();
+    qemu::Timeouts patient;
+    patient.query = patient.device_del = patient.device_add;
+    session_ = wait_for(qemu::Session::connect(path, patient));
+}
+
+QmpClient::~QmpClient() = default;
+
+void QmpClient::await_signal() {
+    signals_.async_wait([this](boost::system::error_code error, int) {
+        if (error)
+            return;
+        signalled_ = true;
+        await_signal();
+    });
+}
+
+QmpClient::Ended QmpClient::run_until(const std::function<bool()>& done, Deadline deadline) {
+    while (!done()) {
+        if (std::exchange(signalled_, false))
+            return Ended::signal;
+        if (!deadline)
+            loop_.run_one();
+        else if (loop_.run_one_until(*deadline) == 0 &&
+                 std::chrono::steady_clock::now() >= *deadline)
+            return Ended::deadline;
+    }
+    return Ended::done;
+}
+
+template <class Result>
+Result QmpClient::wait_for(asio::awaitable<Result> operation) {
+    std::optional<Result> result;
+    std::exception_ptr error;
+    bool done = false;
+    asio::cancellation_signal cancel;
+    auto finished = [&](std::exception_ptr e, Result value) {
+        error = e;
+        result = std::move(value);
+        done = true;
+    };
+    asio::co_spawn(loop_, as_failure(std::move(operation)),
+                   asio::bind_cancellation_slot(cancel.slot(), std::move(finished)));
+    const auto is_done = [&] { return done; };
+    while (run_until(is_done) == Ended::signal)
+        cancel.emit(asio::cancellation_type::terminal);
+    if (error)
+        std::rethrow_exception(error);
+    return std::move(*result);
+}
+
+boost::json::value QmpClient::execute(qemu::Command command) {
+    return wait_for(session_->execute(std::move(command)));
+}
+
+} // namespace kata_vfio::cli
