@@ -14,6 +14,8 @@ template <class... F>
 struct Overloaded : F... {
     using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>; // clang 16 wants it written
 
 Failure connect_failure(int error, const std::string& where) {
     switch (error) {
