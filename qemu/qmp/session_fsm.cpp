@@ -151,7 +151,7 @@ SessionAction SessionFsm::received(const event::Received& received) {
     const Message& message = *received.message;
     // QEMU may emit an event before its greeting and before it has answered qmp_capabilities.
     if (const auto* event = std::get_if<Event>(&message)) {
-        last_event_ = event->name;
+        last_event_ = event->name.substr(0, 64); // for a text; the peer may send megabytes
         return SessionAction::deliver_event;
     }
     return state_ == SessionState::running ? SessionAction::to_multiplexer : handshake(received);
