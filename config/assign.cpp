@@ -160,6 +160,24 @@ Position begin_of(const toml::source_region& region, const std::string& file) {
     return {file, region.begin.line, region.begin.column};
 }
 
+std::optional<Problem> key_too_deep(std::string_view text, const std::string& file) {
+    constexpr std::uint32_t most = 1000;
+    std::uint32_t line = 1, column = 0, dots = 0;
+    for (const char c : text) {
+        ++column;
+        if (c == '\n') {
+            ++line;
+            column = dots = 0;
+        } else if (c == '.' && ++dots > most) {
+            return Problem{{file, line, column},
+                           "",
+                           "has more than " + std::to_string(most) +
+                               " dots in a line: no key has as many parts"};
+        }
+    }
+    return std::nullopt;
+}
+
 Problem syntax_problem(const toml::parse_error& error, const std::string& file) {
     std::string text = "not valid TOML: " + std::string(error.description());
     if (error.description().ends_with("could not determine value type"))

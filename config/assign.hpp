@@ -6,7 +6,9 @@
 
 #include <toml++/toml.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kata_vfio::config {
@@ -16,6 +18,11 @@ std::string describe(const toml::node& value);
 
 /// Where a node begins.
 Position begin_of(const toml::source_region& region, const std::string& file);
+
+/// The first line that may have a key of more than 1000 parts, if there is one: toml++, and whoever
+/// walks its tables, recurses per part. (Values nested too deeply it refuses itself.) To be asked
+/// before toml::parse().
+std::optional<Problem> key_too_deep(std::string_view text, const std::string& file);
 
 /// What toml++ says of a text that is no TOML.
 Problem syntax_problem(const toml::parse_error& error, const std::string& file);

@@ -166,6 +166,10 @@ std::string Problem::str() const {
 
 void merge(Configuration& configuration, std::string_view text, const std::string& name,
            std::vector<Problem>& problems) {
+    if (auto problem = key_too_deep(text, name)) {
+        problems.push_back(std::move(*problem));
+        return;
+    }
     toml::table root;
     try {
         root = toml::parse(text, std::string_view(name));

@@ -27,6 +27,8 @@ struct Patch {
 };
 
 toml::table parse(std::string_view text, const std::string& file) {
+    if (const auto problem = key_too_deep(text, file))
+        throw Failure(Errc::config_invalid, problem->str());
     try {
         return toml::parse(text, std::string_view(file));
     } catch (const toml::parse_error& error) {

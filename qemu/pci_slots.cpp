@@ -13,11 +13,12 @@ namespace kata_vfio::qemu {
 namespace json = boost::json;
 namespace {
 
-std::uint64_t number(const json::object& object, std::string_view key) {
+/// 0 for what is no number of 0 to `most`: cut to size, a slot 2^32 + 5 would occupy slot 5.
+template <class T>
+T number(const json::object& object, std::string_view key, T most) {
     const auto* value = object.if_contains(key);
-    if (value && value->is_int64() && value->get_int64() >= 0)
-        return static_cast<std::uint64_t>(value->get_int64());
-    return value && value->is_uint64() ? value->get_uint64() : 0;
+    const auto* read = value ? value->if_int64() : nullptr;
+    return read && *read >= 0 && *read <= most ? static_cast<T>(*read) : T{};
 }
 
 std::string text(const json::object& object, std::string_view key) {
@@ -39,14 +40,14 @@ std::string hex(std::uint64_t value, int digits) {
 RootBusDevice parse_device(const json::object& entry) {
     RootBusDevice out;
     out.qdev_id = text(entry, "qdev_id");
-    out.slot = static_cast<unsigned>(number(entry, "slot"));
-    out.function = static_cast<unsigned>(number(entry, "function"));
+    out.slot = number(entry, "slot", RootBus::last_slot);
+    out.function = number(entry, "function", 7u);
     if (const auto* id = member(entry, "id")) {
-        out.vendor = static_cast<std::uint16_t>(number(*id, "vendor"));
-        out.device = static_cast<std::uint16_t>(number(*id, "device"));
+        out.vendor = number<std::uint16_t>(*id, "vendor", UINT16_MAX);
+        out.device = number<std::uint16_t>(*id, "device", UINT16_MAX);
     }
     if (const auto* info = member(entry, "class_info")) {
-        out.class_code = static_cast<std::uint16_t>(number(*info, "class"));
+        out.class_code = number<std::uint16_t>(*info, "class", UINT16_MAX);
         out.class_text = text(*info, "desc");
     }
     return out;
@@ -80,7 +81,8 @@ RootBus RootBus::parse(const json::value& query_pci) {
     if (buses)
         for (const auto& item : *buses) {
             const auto* bus = item.if_object();
-            if (!bus || !bus->contains("bus") || number(*bus, "bus") != 0)
+            const auto* bus_number = bus ? bus->if_contains("bus") : nullptr;
+            if (!bus_number || *bus_number != 0)
                 continue;
             RootBus out;
             const auto* devices = bus->if_contains("devices");

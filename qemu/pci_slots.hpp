@@ -34,8 +34,8 @@ class RootBus {
   public:
     static constexpr unsigned first_slot = 2, last_slot = 31;
 
-    /// From query-pci's return value. Members that are missing or of another type read as empty;
-    /// throws Failure(qmp_protocol) only when there is no bus 0 in it at all.
+    /// From query-pci's return value. Members that are missing, of another type or out of range
+    /// read as empty; throws Failure(qmp_protocol) only when there is no bus 0 in it at all.
     static RootBus parse(const boost::json::value& query_pci);
 
     const std::vector<RootBusDevice>& devices() const& noexcept { return devices_; }

@@ -27,7 +27,9 @@ std::vector<Bar> parse_resource(std::string_view text) {
             continue;
         const auto start = number(fields[0], 16), end = number(fields[1], 16),
                    flags = number(fields[2], 16);
-        if (!start || !end || !flags || *flags == 0 || *end <= *start)
+        // The whole of the address space is no window either: its size is not a number of 64 bits.
+        if (!start || !end || !flags || *flags == 0 || *end <= *start ||
+            *end - *start == UINT64_MAX)
             continue;
         Bar bar;
         bar.index = static_cast<int>(i);
@@ -40,14 +42,18 @@ std::vector<Bar> parse_resource(std::string_view text) {
     return bars;
 }
 
-std::uint64_t required(const fs::path& dir, const char* name, const HostRoot& root) {
-    if (const auto value = number_attribute(dir / name, 16))
-        return *value;
+/// A hexadecimal number of 0 to `most`: cut to size it would be another device's id.
+std::uint32_t required(const fs::path& dir, const char* name, std::uint32_t most,
+                       const HostRoot& root) {
     const auto text = attribute(dir / name);
-    throw Failure(Errc::host_io,
-                  root.told(dir / name).string() +
-                      (text ? " has " + kata_vfio::quoted(*text) + " where a hex number belongs"
-                            : " is missing or can't be read"));
+    const auto value = text ? number(*text, 16) : std::nullopt;
+    if (value && *value <= most)
+        return static_cast<std::uint32_t>(*value);
+    throw Failure(Errc::host_io, root.told(dir / name).string() +
+                                     (!text ? std::string(" is missing or can't be read")
+                                            : " has " + kata_vfio::quoted(*text) +
+                                                  (value ? ", more than the attribute can hold"
+                                                         : " where a hex number belongs")));
 }
 
 // While vfio-pci waits in an unbind for the last user to let go, the device lock is held and a read
@@ -105,9 +111,9 @@ PciFunction read_function(const HostRoot& root, const PciAddress& address) {
     PciFunction function;
     function.address = address;
     function.sysfs = root.told(dir);
-    function.vendor = static_cast<std::uint16_t>(required(dir, "vendor", root));
-    function.device = static_cast<std::uint16_t>(required(dir, "device", root));
-    function.class_code = static_cast<std::uint32_t>(required(dir, "class", root)) & 0xffffffu;
+    function.vendor = static_cast<std::uint16_t>(required(dir, "vendor", 0xffff, root));
+    function.device = static_cast<std::uint16_t>(required(dir, "device", 0xffff, root));
+    function.class_code = required(dir, "class", 0xffffff, root);
     if (const auto config = read_file_head(dir / "config", 64); config.size() > 0x0e)
         function.header_type = static_cast<std::uint8_t>(config[0x0e]) & 0x7f;
     function.driver = link_name(dir / "driver");
@@ -120,8 +126,8 @@ PciFunction read_function(const HostRoot& root, const PciAddress& address) {
     function.modalias = attribute(dir / "modalias").value_or("");
     function.on_vfio =
         function.driver && (*function.driver == "vfio-pci" || !names_in(dir / "vfio-dev").empty());
-    function.virtual_functions =
-        static_cast<unsigned>(number_attribute(dir / "sriov_numvfs").value_or(0));
+    if (const auto count = number_attribute(dir / "sriov_numvfs"); count && *count <= 0xffff)
+        function.virtual_functions = static_cast<unsigned>(*count);
     if (const auto physical = link_name(dir / "physfn"))
         function.physical_function = PciAddress::parse(*physical);
     read_override(root, dir, function);

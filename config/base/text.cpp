@@ -57,6 +57,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     std::size_t best_distance = SIZE_MAX;
     for (const auto& candidate : candidates) {
         const auto n = word.size(), m = candidate.size();
+        // At least as far apart as their lengths: a megabyte of a word is not even looked at.
+        if ((std::max(n, m) - std::min(n, m)) * 3 > std::max(n, m))
+            continue;
         std::vector<std::vector<std::size_t>> d(n + 1, std::vector<std::size_t>(m + 1));
         for (std::size_t i = 0; i <= n; ++i)
             d[i][0] = i;

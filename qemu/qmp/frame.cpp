@@ -62,8 +62,10 @@ std::optional<Frame> FrameSplitter::next() {
         if (c == '"') {
             in_string_ = true;
         } else if (c == '{' || c == '[') {
+            // The limit that is passed first is the one that is told, however the bytes come.
             if (++depth_ > limits_.max_depth && skipping_ == FrameFault::none)
-                skipping_ = FrameFault::too_deep;
+                skipping_ = scan_ + 1 - begin_ > limits_.max_bytes ? FrameFault::too_long
+                                                                   : FrameFault::too_deep;
         } else if ((c == '}' || c == ']') && --depth_ == 0) {
             const std::size_t size = skipped_ + scan_ + 1 - begin_;
             auto fault = skipping_;

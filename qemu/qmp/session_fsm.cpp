@@ -14,6 +14,8 @@ template <class... F>
 struct Overloaded : F... {
     using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>; // clang 16 wants it written
 
 Failure connect_failure(int error, const std::string& where) {
     switch (error) {
@@ -157,7 +159,7 @@ SessionAction SessionFsm::received(const event::Received& received) {
     const Message& message = *received.message;
     // QEMU may emit an event before its greeting and before it has answered qmp_capabilities.
     if (const auto* event = std::get_if<Event>(&message)) {
-        last_event_ = event->name;
+        last_event_ = event->name.substr(0, 64); // for a text; the peer may send megabytes
         return SessionAction::deliver_event;
     }
     return state_ == SessionState::running ? SessionAction::to_multiplexer : handshake(received);

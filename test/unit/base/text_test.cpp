@@ -29,6 +29,13 @@ TEST(Text, NearestFindsSwapsAndRefusesStrangers) {
     EXPECT_EQ(nearest("", keys), "");
 }
 
+// The table of distances to this one would take gigabytes.
+TEST(Text, NearestDoesNotMeasureWhatIsFarTooLong) {
+    const std::string endless(std::size_t{1} << 26, 'x');
+    EXPECT_EQ(nearest(endless, {"machine_type", std::string()}), "");
+    EXPECT_EQ(nearest("abcdef", {"abcdefghi"}), "abcdefghi"); // just a third of the longer one
+}
+
 TEST(Text, JoinsWordsAsASentenceDoes) {
     EXPECT_EQ(join_words({}), "");
     EXPECT_EQ(join_words({"a"}), "a");

@@ -51,6 +51,24 @@ TEST_F(Annotations, AnExpressionMustMatchTheWholeName) {
     EXPECT_EQ(configuration_.hypervisor.default_memory, 4096);
 }
 
+// With a matcher that backtracks this one would take until the end of days.
+TEST_F(Annotations, NoNameMakesAnExpressionTakeForEver) {
+    enable("\"([a-z]+)*_\"");
+    EXPECT_THAT(apply(std::string(128, 'a'), "x"), HasSubstr("is not enabled"));
+}
+
+TEST_F(Annotations, AnExpressionThatIsTooMuchIsRefused) {
+    const auto problem = [this](const std::string& pattern) {
+        return thrown([&] { enable("'" + pattern + "'"); });
+    };
+    EXPECT_THAT(problem(std::string(100000, '(') + std::string(100000, ')')),
+                HasSubstr("is longer than the 512 bytes a regular expression may have"));
+    EXPECT_EQ(problem(std::string(512, 'a')), "");
+    EXPECT_THAT(problem(R"((a)\1)"),
+                HasSubstr("is no regular expression")); // nor is it one of Go's
+    EXPECT_THAT(problem("((a{99}){99}){99}"), HasSubstr("is no regular expression"));
+}
+
 TEST_F(Annotations, Q35IsRefusedEvenWhenEnabled) {
     enable("\".*\"");
     for (const auto* machine : {"q35", "pc-q35-7.2", "microvm", "virt", "", "pc,accel=tcg"})

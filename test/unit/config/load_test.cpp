@@ -12,6 +12,7 @@
 using namespace kata_vfio;
 using namespace kata_vfio::config;
 namespace fs = std::filesystem;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -159,6 +160,21 @@ TEST_F(Load, BinaryGarbageIsOneErrorWithAPlace) {
                 StartsWith("config_invalid: utf8:2:"));
     EXPECT_THAT(error(dir_.write("deep", "a = " + std::string(10000, '['))),
                 StartsWith("config_invalid: deep:1:"));
+    std::string parts;
+    for (int i = 0; i < 100000; ++i)
+        parts += "a.";
+    for (const auto& text : {parts + "a = 1\n", '[' + parts + "a]\n"})
+        EXPECT_THAT(error(dir_.write("parts", "# first\n" + text)),
+                    StartsWith("config_invalid: parts:2:200"))
+            << text.substr(0, 9);
+    EXPECT_THAT(error(dir_.write("parts", parts + "a = 1\n")),
+                EndsWith(": has more than 1000 dots in a line: no key has as many parts"));
+}
+
+TEST_F(Load, ALongWordIsNotMeasuredAgainstEveryKey) {
+    const auto c = load(dir_.write("f", std::string(on) + std::string(900000, 'k') + " = 1\n"));
+    ASSERT_EQ(c.unknown.size(), 1u);
+    EXPECT_EQ(c.unknown[0].meant, "");
 }
 
 TEST(LoadText, ByteOrderMarkAndDosLineEndsDoNotShiftPlaces) {

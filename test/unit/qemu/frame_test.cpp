@@ -102,3 +102,16 @@ TEST(FrameSplitter, StrayBytesAreReportedOncePerLine) {
     EXPECT_EQ(split("null{}", 100), (All{{FrameFault::stray, "null"}, {FrameFault::none, "{}"}}));
     EXPECT_EQ(split("}", 1), (All{{FrameFault::stray, "}"}}));
 }
+
+TEST(FrameSplitter, TheLimitPassedFirstIsToldHoweverTheBytesCome) {
+    const std::string long_then_deep = "[\"0123456789\",[[[1]]]]";
+    const std::string deep_then_long = "[[[[1]]],\"0123456789\"]";
+    for (std::size_t piece = 1; piece <= long_then_deep.size(); ++piece) {
+        EXPECT_EQ(split(long_then_deep, piece, FrameLimits(8, 3)),
+                  (All{{FrameFault::too_long, long_then_deep}}))
+            << "in pieces of " << piece;
+        EXPECT_EQ(split(deep_then_long, piece, FrameLimits(8, 3)),
+                  (All{{FrameFault::too_deep, deep_then_long}}))
+            << "in pieces of " << piece;
+    }
+}

@@ -85,3 +85,16 @@ TEST(RootBus, IsTolerantButNeedsABus) {
     for (const char* text : {"[]", "{}", "null", R"([{"bus":1}])", R"([{"devices":[]}])"})
         EXPECT_THROW((void)RootBus::parse(boost::json::parse(text)), Failure) << text;
 }
+
+// Cut to 32 and 16 bits these would be slot 5, function 1 and 8086:1237.
+TEST(RootBus, NumbersOutOfRangeAreNotCutToSize) {
+    const auto bus =
+        parse(R"({"slot":4294967301,"function":4294967297,"qdev_id":"far",)"
+              R"("id":{"vendor":98438,"device":70199}},)"
+              R"({"slot":32,"function":8},{"slot":-1,"function":18446744073709551615})");
+    ASSERT_EQ(bus.devices().size(), 3u);
+    EXPECT_EQ(bus.devices()[0].label(), "00.0 far (0000:0000)");
+    EXPECT_EQ(bus.free_slots().size(), 30u);
+    for (const char* text : {R"([{"bus":-1}])", R"([{"bus":"0"}])", R"([{"bus":null}])"})
+        EXPECT_THROW((void)RootBus::parse(boost::json::parse(text)), Failure) << text;
+}

@@ -159,6 +159,15 @@ TEST_F(Fsm, EndOfTheConnectionInEachState) {
                 "middle of '{\"ret'");
 }
 
+TEST_F(Fsm, AnEventsNameOfMegabytesIsToldInPart) {
+    run();
+    say("{\"event\": \"" + std::string(1 << 20, 'X') + "\"}");
+    fsm_.resume(event::Disconnected{});
+    EXPECT_EQ(fsm_.why()->problem(),
+              "QEMU closed the connection on /run/q.sock, its last event was " +
+                  std::string(64, 'X'));
+}
+
 TEST_F(Fsm, EndRightAfterAResetIsACrash) {
     run();
     say(R"({"event": "RESET"})");

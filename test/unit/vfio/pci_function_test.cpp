@@ -85,6 +85,28 @@ TEST(PciFunction, MalformedAttributesAreNamedOrUnknown) {
               gpu_dir + "/vendor is missing or can't be read");
 }
 
+// Cut to their size these would be 8086:1616, a VGA controller and one virtual function.
+TEST(PciFunction, NumbersTooLargeAreNotCutToSize) {
+    fake::FakeRoot root;
+    root.populate_gvt_host();
+    root.write(gpu_dir + "/sriov_numvfs", "4294967297\n");
+    root.write(gpu_dir + "/resource", "0x0 0xffffffffffffffff 0x200\n0x0 0xfff 0x200\n");
+    const auto f = read_function(root.host(), gpu);
+    EXPECT_EQ(f.virtual_functions, 0u);
+    ASSERT_EQ(f.bars.size(), 1u);
+    EXPECT_EQ(f.bars[0].index, 1);
+    for (const auto* const wide : {"vendor 0x18086", "device 0x11616", "class 0x1030000"}) {
+        const std::string_view both(wide);
+        const auto name = std::string(both.substr(0, both.find(' ')));
+        const auto text = std::string(both.substr(name.size() + 1));
+        const auto before = root.read(gpu_dir + '/' + name);
+        root.write(gpu_dir + '/' + name, text + '\n');
+        EXPECT_EQ(test::failure_text(Errc::host_io, [&] { read_function(root.host(), gpu); }),
+                  gpu_dir + '/' + name + " has '" + text + "', more than the attribute can hold");
+        root.write(gpu_dir + '/' + name, before);
+    }
+}
+
 TEST(PciFunction, ListIsSortedAndLeavesOutWhatCanNotBeRead) {
     fake::FakeRoot root;
     root.populate_gvt_host();
