@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "client.hpp"
 #include "lab_guest.hpp"
-#include "qemu/hotplug.hpp"
+#include "machine.hpp"
 #include "qemu/machine.hpp"
-#include "test/fixtures/fake_qmp/run.hpp"
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -10,19 +10,12 @@
 
 using namespace kata_vfio;
 using namespace kata_vfio::qemu;
+using namespace kata_vfio::behaviour;
 using namespace std::chrono_literals;
-using behaviour::LabGuest;
 using fake::run;
 namespace asio = boost::asio;
 
 namespace {
-
-Timeouts patient() {
-    Timeouts timeouts;
-    timeouts.greeting = timeouts.query = timeouts.device_add = timeouts.device_del = 60s;
-    timeouts.unplug = 120s;
-    return timeouts;
-}
 
 VfioDevice balloon(const std::string& id) {
     VfioDevice device(id);
@@ -30,9 +23,30 @@ VfioDevice balloon(const std::string& id) {
     return device;
 }
 
-class BootedGuest : public testing::Test {
+/// A guest that lets devices go: the simulated one, or Linux.
+class Guest : public OnEachPeer {
   protected:
     void SetUp() override {
+        OnEachPeer::SetUp();
+        if (IsSkipped() || GetParam() == Peer::fake)
+            return;
+        if (const auto why = LabGuest::unavailable())
+            GTEST_SKIP() << *why;
+    }
+    static std::unique_ptr<Machine> booted() {
+        Machine::Options options;
+        options.guest = true;
+        return machine(options);
+    }
+};
+KATA_VFIO_ON_EACH_PEER(Guest);
+
+class BootedGuest : public OnQemu {
+  protected:
+    void SetUp() override {
+        OnQemu::SetUp();
+        if (IsSkipped())
+            return;
         if (const auto why = LabGuest::unavailable())
             GTEST_SKIP() << *why;
     }
@@ -41,6 +55,60 @@ class BootedGuest : public testing::Test {
 };
 
 } // namespace
+
+TEST_P(Guest, LetsItGoAndTheIdIsFreeAgain) {
+    const auto guest = booted();
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(guest->monitor(), patient());
+        auto waiter = session->arm([](const Event& e) { return e.name == "DEVICE_DELETED"; });
+        for (int round = 0; round < 2; ++round) {
+            auto device = balloon("gpu0");
+            (void)co_await plug(*session, std::move(device));
+            co_await unplug(*session, "gpu0");
+            const bool present = co_await device_present(*session, "gpu0");
+            EXPECT_FALSE(present);
+            // Its child is announced first, with a path and no id.
+            std::string device_of_last;
+            for (int events = 0; device_of_last.empty() && events < 8; ++events) {
+                const auto event =
+                    co_await waiter.wait_until(std::chrono::steady_clock::now() + 60s);
+                device_of_last = event ? event->text("device") : "nothing";
+                EXPECT_EQ(events == 0, device_of_last.empty()) << events;
+            }
+            EXPECT_EQ(device_of_last, "gpu0");
+        }
+        co_await unplug(*session, "gpu0"); // what is gone is gone
+        EXPECT_EQ(session->counters().unknown, 0u);
+    });
+}
+
+TEST_P(Guest, PausedLetsItGoWhenItContinues) {
+    const auto guest = booted();
+    run([&]() -> asio::awaitable<void> {
+        const auto session = co_await Session::connect(guest->monitor(), patient());
+        auto device = balloon("gpu0");
+        (void)co_await plug(*session, std::move(device));
+        auto stop = Command("stop");
+        co_await session->execute(std::move(stop));
+        std::vector<std::string> notes;
+        const auto executor = co_await asio::this_coro::executor;
+        auto proceed = [](std::shared_ptr<Session> s) -> asio::awaitable<void> {
+            auto command = Command("cont");
+            co_await s->execute(std::move(command));
+        };
+        const UnplugProgress progress = [&](const std::string& note) {
+            notes.push_back(note);
+            asio::co_spawn(executor, proceed(session), asio::detached);
+        };
+        co_await unplug(*session, "gpu0", progress);
+        EXPECT_EQ(notes.size(), 1u);
+        if (!notes.empty()) {
+            EXPECT_TRUE(notes[0].starts_with("the guest is not running (paused)")) << notes[0];
+        }
+        const bool present = co_await device_present(*session, "gpu0");
+        EXPECT_FALSE(present);
+    });
+}
 
 TEST_F(BootedGuest, SeesTheDeviceAtTheAddressReportedAndLetsItGo) {
     LabGuest guest;
@@ -67,35 +135,6 @@ TEST_F(BootedGuest, SeesTheDeviceAtTheAddressReportedAndLetsItGo) {
             EXPECT_EQ(lspci(guest).find(plugged.guest_address + " "), std::string::npos);
         }
         EXPECT_EQ(session->counters().unknown, 0u);
-    });
-}
-
-TEST_F(BootedGuest, StoppedGuestLetsItGoWhenItContinues) {
-    LabGuest guest;
-    guest.wait_booted();
-    run([&]() -> asio::awaitable<void> {
-        const auto session = co_await Session::connect(guest.monitor(), patient());
-        auto device = balloon("gpu0");
-        (void)co_await plug(*session, std::move(device));
-        auto stop = Command("stop");
-        co_await session->execute(std::move(stop));
-        std::vector<std::string> notes;
-        const auto executor = co_await asio::this_coro::executor;
-        auto proceed = [](std::shared_ptr<Session> s) -> asio::awaitable<void> {
-            auto command = Command("cont");
-            co_await s->execute(std::move(command));
-        };
-        const UnplugProgress progress = [&](const std::string& note) {
-            notes.push_back(note);
-            asio::co_spawn(executor, proceed(session), asio::detached);
-        };
-        co_await unplug(*session, "gpu0", progress);
-        EXPECT_EQ(notes.size(), 1u);
-        if (!notes.empty()) {
-            EXPECT_TRUE(notes[0].starts_with("the guest is not running (paused)")) << notes[0];
-        }
-        const bool present = co_await device_present(*session, "gpu0");
-        EXPECT_FALSE(present);
     });
 }
 

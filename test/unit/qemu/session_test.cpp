@@ -57,16 +57,7 @@ class Deliveries : public testing::TestWithParam<Delivery> {};
 INSTANTIATE_TEST_SUITE_P(Session, Deliveries,
                          testing::Values(Delivery::as_is, Delivery::byte_by_byte,
                                          Delivery::coalesced),
-                         [](const auto& param) {
-                             switch (param.param) {
-                             case Delivery::as_is:
-                                 return "AsIs";
-                             case Delivery::byte_by_byte:
-                                 return "ByteByByte";
-                             default:
-                                 return "Coalesced";
-                             }
-                         });
+                         testing::PrintToStringParamName());
 
 } // namespace
 
@@ -139,7 +130,7 @@ TEST_P(Deliveries, ACutAnywhereIsQemuGoneAndNothingHangs) {
     for (std::size_t cut = 0; cut + 1 < steps; ++cut) {
         SCOPED_TRACE(cut);
         FakeQmp peer(GetParam());
-        script(peer).cut_before(cut).start();
+        script(peer).inject(cut, fake::Fault::eof).start();
         const auto failure = failure_of([&]() -> asio::awaitable<void> {
             const auto session = co_await Session::connect(peer.path(), patient());
             auto command = query_status();

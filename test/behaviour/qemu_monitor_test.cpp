@@ -1,61 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "client.hpp"
+#include "machine.hpp"
 #include "qemu/machine.hpp"
 #include "qemu/qmp/error.hpp"
-#include "qemu/qmp/session.hpp"
 #include "qemu_process.hpp"
-#include "test/fixtures/fake_qmp/run.hpp"
 
-#include <boost/json/object.hpp>
 #include <gtest/gtest.h>
 
 using namespace kata_vfio;
 using namespace kata_vfio::qemu;
+using namespace kata_vfio::behaviour;
 using namespace std::chrono_literals;
-using behaviour::QemuProcess;
 using fake::failure_of;
 using fake::run;
 namespace asio = boost::asio;
 
 namespace {
 
-Timeouts patient() {
-    Timeouts timeouts;
-    timeouts.greeting = timeouts.query = timeouts.device_add = timeouts.device_del = 60s;
-    return timeouts;
-}
-
-asio::awaitable<std::string> machine_of(std::string path) {
-    const auto session = co_await Session::connect(std::move(path), patient());
-    co_return co_await require_pc_machine(*session);
-}
+class QemuMonitor : public OnQemu {};
 
 } // namespace
 
-TEST(RealSession, GreetingMachineAndState) {
-    QemuProcess qemu;
-    run([&]() -> asio::awaitable<void> {
-        const auto session = co_await Session::connect(qemu.monitor(), patient());
-        EXPECT_GE(session->greeting().major, 7);
-        const auto machine = co_await require_pc_machine(*session);
-        EXPECT_TRUE(machine.starts_with("pc-i440fx-")) << machine;
-        EXPECT_FALSE(machine.ends_with("-machine")) << machine;
-        const auto state = co_await run_state(*session);
-        EXPECT_EQ(state.status, "running");
-        EXPECT_TRUE(state.running);
-        EXPECT_EQ(session->counters().unknown, 0u);
-    });
-}
-
-TEST(RealSession, LiveQ35IsRefused) {
-    QemuProcess qemu("q35");
-    const auto failure = failure_of([&] { return machine_of(qemu.monitor()); });
-    EXPECT_EQ(failure.code(), Errc::live_machine_refused);
-    EXPECT_TRUE(failure.problem().starts_with("the running QEMU's machine is 'pc-q35-"))
-        << failure.what();
-    EXPECT_EQ(failure.advice(), "start the sandbox with machine_type = \"pc\"");
-}
-
-TEST(RealSession, SecondClientIsToldTheMonitorIsBusyAndServedLater) {
+TEST_F(QemuMonitor, SecondClientIsToldTheMonitorIsBusyAndServedLater) {
     QemuProcess qemu;
     run([&]() -> asio::awaitable<void> {
         auto first = co_await Session::connect(qemu.monitor(), patient());
@@ -82,7 +48,7 @@ TEST(RealSession, SecondClientIsToldTheMonitorIsBusyAndServedLater) {
     });
 }
 
-TEST(RealSession, TwoMonitorsBothGetEveryEvent) {
+TEST_F(QemuMonitor, TwoMonitorsBothGetEveryEvent) {
     QemuProcess qemu("pc", {}, 2);
     run([&]() -> asio::awaitable<void> {
         const auto one = co_await Session::connect(qemu.monitor(0), patient());
@@ -98,7 +64,7 @@ TEST(RealSession, TwoMonitorsBothGetEveryEvent) {
     });
 }
 
-TEST(RealSession, SchemaOfTwoHundredKilobytesArrivesWhole) {
+TEST_F(QemuMonitor, SchemaOfTwoHundredKilobytesArrivesWhole) {
     QemuProcess qemu;
     run([&]() -> asio::awaitable<void> {
         const auto session = co_await Session::connect(qemu.monitor(), patient());
@@ -108,7 +74,7 @@ TEST(RealSession, SchemaOfTwoHundredKilobytesArrivesWhole) {
     });
 }
 
-TEST(RealSession, FrozenQemuTimesOutAndNothingIsPoisoned) {
+TEST_F(QemuMonitor, FrozenQemuTimesOutAndNothingIsPoisoned) {
     QemuProcess qemu;
     run([&]() -> asio::awaitable<void> {
         auto timeouts = patient();
@@ -132,24 +98,7 @@ TEST(RealSession, FrozenQemuTimesOutAndNothingIsPoisoned) {
     });
 }
 
-TEST(RealSession, KilledQemuIsGoneAndThenRefused) {
-    QemuProcess qemu;
-    const auto gone = failure_of([&]() -> asio::awaitable<void> {
-        const WireTap tap = [&](WireDirection direction, std::string_view bytes) {
-            if (direction == WireDirection::sent && bytes.find("query-pci") != bytes.npos)
-                qemu.kill();
-        };
-        const auto session = co_await Session::connect(qemu.monitor(), patient(), tap);
-        (void)co_await run_state(*session);
-        auto command = query_pci();
-        co_await session->execute(std::move(command));
-    });
-    EXPECT_EQ(gone.code(), Errc::qemu_gone) << gone.what();
-    const auto refused = failure_of([&] { return machine_of(qemu.monitor()); });
-    EXPECT_EQ(refused.code(), Errc::monitor_refused) << refused.what();
-}
-
-TEST(RealSession, QuitSaysShutdownBeforeItEnds) {
+TEST_F(QemuMonitor, QuitSaysShutdownBeforeItEnds) {
     QemuProcess qemu;
     run([&]() -> asio::awaitable<void> {
         const auto session = co_await Session::connect(qemu.monitor(), patient());
@@ -174,7 +123,7 @@ TEST(RealSession, QuitSaysShutdownBeforeItEnds) {
     });
 }
 
-TEST(RealSession, HumanMonitorIsNotQmp) {
+TEST_F(QemuMonitor, HumanMonitorIsNotQmp) {
     QemuProcess qemu("pc", {"-chardev", "socket,id=hmp,path={dir}/hmp.sock,server=on,wait=off",
                             "-mon", "chardev=hmp,mode=readline"});
     (void)run([&] { return machine_of(qemu.monitor()); }); // by then hmp.sock is there
@@ -184,34 +133,4 @@ TEST(RealSession, HumanMonitorIsNotQmp) {
     EXPECT_EQ(failure.code(), Errc::not_qmp);
     EXPECT_NE(failure.problem().find("instead of a greeting it sent 'QEMU "), std::string::npos)
         << failure.what();
-}
-
-TEST(RealSession, ErrorClassesAreKept) {
-    QemuProcess qemu;
-    run([&]() -> asio::awaitable<void> {
-        const auto session = co_await Session::connect(qemu.monitor(), patient());
-        auto unknown = Command("no-such-command");
-        try {
-            co_await session->execute(std::move(unknown));
-            ADD_FAILURE();
-        } catch (const QmpFailure& failure) {
-            EXPECT_EQ(failure.error_class(), "CommandNotFound");
-        }
-        auto absent = device_del("zz");
-        try {
-            co_await session->execute(std::move(absent));
-            ADD_FAILURE();
-        } catch (const QmpFailure& failure) {
-            EXPECT_EQ(failure.error_class(), "DeviceNotFound");
-            EXPECT_EQ(failure.code(), Errc::not_attached);
-            EXPECT_EQ(failure.verbatim(), "Device 'zz' not found");
-        }
-        auto again = Command("qmp_capabilities");
-        try {
-            co_await session->execute(std::move(again));
-            ADD_FAILURE();
-        } catch (const QmpFailure& failure) {
-            EXPECT_EQ(failure.code(), Errc::qmp_protocol);
-        }
-    });
 }
