@@ -244,11 +244,14 @@ json::object Sandbox::plan(const std::vector<Target>& targets) const {
             add(BindStep{record});
         }
     }
+    const auto slots = bus_->free_slots(); // as many as there are targets: see prepare()
+    auto free = slots.begin();
     for (const auto& target : targets) {
         const Step plug = PlugStep{target.attachment.id};
         auto entry = to_json(plug);
         entry["text"] = text(plug);
-        const qemu::VfioDevice device(target.attachment.id, target.attachment.sysfsdev);
+        qemu::VfioDevice device(target.attachment.id, target.attachment.sysfsdev);
+        device.addr = qemu::slot_text(*free++, 0);
         entry["qmp"] =
             json::object{{"execute", "device_add"}, {"arguments", qemu::encode_device_add(device)}};
         steps.push_back(std::move(entry));

@@ -53,8 +53,11 @@ TEST_F(Attach, AVgpuByType) {
     const auto last_add = std::find_if(commands.rbegin(), commands.rend(), [](const auto& command) {
         return command.at("execute").as_string() == "device_add";
     });
-    const boost::json::object wanted{
-        {"driver", "vfio-pci"}, {"id", made.id}, {"bus", "pci.0"}, {"sysfsdev", made.sysfsdev}};
+    const boost::json::object wanted{{"driver", "vfio-pci"},
+                                     {"id", made.id},
+                                     {"bus", "pci.0"},
+                                     {"addr", "05.0"},
+                                     {"sysfsdev", made.sysfsdev}};
     EXPECT_EQ(last_add->at("arguments").as_object(), wanted);
 
     // The same in JSON.

@@ -47,6 +47,7 @@ TEST_F(DryRun, OfAVgpu) {
                                       {{"driver", "vfio-pci"},
                                        {"id", "vfio-" + uuid},
                                        {"bus", "pci.0"},
+                                       {"addr", "05.0"},
                                        {"sysfsdev", "/sys/bus/mdev/devices/" + uuid}}}};
     EXPECT_EQ(plug.at("qmp").as_object(), wanted);
     const auto& attachment = answer.json.at("attachments").at(0);

@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, MonitorFault,
 
 TEST_P(MonitorFault, DuringAnAttach) {
     at_every_answer(
-        3, // query-pci, device_add, query-pci
+        2, // query-pci, device_add
         [this](std::size_t nth) {
             machine->fault_at(nth, GetParam());
             return host->attach(sandbox, type8, uuid_a);

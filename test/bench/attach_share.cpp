@@ -160,8 +160,7 @@ void bare_cycle(const vfio::HostRoot& root, BareCreate& bare, scenario::RawQmp& 
     const auto plugged = Clock::now();
     if (answer.find("error") != std::string::npos)
         die("the bare device_add: " + answer);
-    qmp.command(R"({"execute":"device_del","arguments":{"id":"raw"}})");
-    qmp.await_deleted("raw");
+    qmp.remove("raw");
     mdev::remove(root, uuid, std::chrono::seconds(5));
     kernel.add(created - began);
     qemu.add(plugged - created);

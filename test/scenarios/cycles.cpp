@@ -155,8 +155,7 @@ void raw_cycle(scenario::RawQmp& qmp, const std::string& type, const std::string
     times.create.push_back(milliseconds(created - began));
     times.device_add.push_back(milliseconds(plugged - created));
     times.query.push_back(milliseconds(queried - plugged));
-    qmp.command(R"({"execute":"device_del","arguments":{"id":"raw"}})");
-    qmp.await_deleted("raw");
+    qmp.remove("raw");
     if (mdev::remove(root, uuid, std::chrono::seconds(5)).outcome != mdev::RemoveOutcome::removed)
         die("the raw client's vGPU is still held");
 }

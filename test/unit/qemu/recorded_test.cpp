@@ -207,7 +207,7 @@ TEST_P(Recorded, FullBus) {
     const auto full = bus("bus-full");
     EXPECT_EQ(full.next_free(), std::nullopt);
     EXPECT_NE(full.find("d29"), nullptr);
-    EXPECT_EQ(full.full().code(), Errc::root_bus_full);
+    EXPECT_EQ(full.full(1).code(), Errc::root_bus_full);
     const auto errors = all<ErrorReply>("bus-full");
     ASSERT_EQ(errors.size(), 1u);
     const auto meaning = classify("device_add", errors[0].error_class, errors[0].desc);
