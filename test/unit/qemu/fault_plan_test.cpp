@@ -283,7 +283,7 @@ TEST_P(MachineFault, DuringAPlugTheStateReportedIsTrue) {
         EXPECT_GE(struck, 4u); // greeting, capabilities, query-pci, device_add
     }
     if (fake::ends_connection(fault)) {
-        EXPECT_EQ(failed, 5u);
+        EXPECT_EQ(failed, 4u);
     }
     if (fake::is_harmless(fault)) {
         EXPECT_LE(failed, 1u);
