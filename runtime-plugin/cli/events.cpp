@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#ifndef __clang__ // see config/pattern.cpp
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include "runtime-plugin/cli/events.hpp"
 
 #include "config/base/failure.hpp"
