@@ -61,8 +61,9 @@ void Journal::done() {
 
 void Journal::withdraw() {
     json::object line{{"v", version}, {"withdrawn", steps_.size()}};
-    append(json::serialize(line), true);
+    // First in memory: an undo in this process must not take the step even if the disk is full.
     steps_.pop_back();
+    append(json::serialize(line), true);
 }
 
 void Journal::clear() {

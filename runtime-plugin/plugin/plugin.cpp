@@ -260,6 +260,10 @@ asio::awaitable<Outcome> Plugin::run_release(std::string id, const Caller& calle
     if (const auto found = sandboxes_.find(id); found != sandboxes_.end())
         sandbox = found->second.lock();
     const bool open = sandbox != nullptr;
+    if (open) { // so that a close of its handle waits for this call too
+        const std::lock_guard lock(mutex_);
+        calls_.at(caller.ticket)->sandbox = sandbox.get();
+    }
     if (!open)
         sandbox = std::make_shared<Sandbox>(context_, id);
     std::exception_ptr error;

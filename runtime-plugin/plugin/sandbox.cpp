@@ -135,11 +135,12 @@ asio::awaitable<void> Sandbox::await_exit(const SandboxState& state) {
     auto wait = [&] {
         return await_process_exit(context_.root, state.qemu_pid, state.qemu_start, deadline);
     };
-    // Past the deadline we go on: whoever still holds a device is found, and named, by the checks
-    // in front of its removal or unbind.
     if (!co_await on_host(context_.host_pool, wait))
-        context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU closed its monitor, but pid " +
-                                            std::to_string(state.qemu_pid) + " still runs");
+        throw Failure(Errc::removal_pending, "QEMU's monitor is closed, but its process still runs "
+                                             "and may have the devices")
+            .blocked_by("pid " + std::to_string(state.qemu_pid))
+            .remedy("open the sandbox again if its monitor can be reached, or end the process; "
+                    "then detach or release again");
 }
 
 void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {

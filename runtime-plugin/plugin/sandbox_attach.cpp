@@ -46,6 +46,7 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         std::optional<Replacement> record;
         std::exception_ptr unwritten;
         const std::function<void()> write_record = [&] {
+            unwritten = nullptr; // it runs again when another slot is tried
             try {
                 auto attached = locked.state;
                 for (const auto& target : targets)
@@ -65,7 +66,12 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         error = std::current_exception();
     }
     if (!error) {
-        journal.clear();
+        try {
+            journal.clear();
+        } catch (const Failure& failure) {
+            // It is attached and on record: the next call finds that, and clears the journal.
+            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + failure.what());
+        }
         co_return outcome;
     }
     if (!journal.begun())
@@ -162,9 +168,12 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
                            mdev::Uuid::require(attachment.uuid), timeouts.device_node);
             attachment.iommu_group = made.iommu_group;
             attachment.sysfsdev = made.sysfs.string();
-        } catch (...) {
-            // It left nothing; and a UUID that turned out to exist is somebody else's.
-            journal.withdraw();
+        } catch (const Failure& failure) {
+            // A UUID that turned out to exist is somebody else's, and what left nothing is not to
+            // be undone. What is there all the same was made, and not brought to its end.
+            if (failure.code() == Errc::uuid_exists ||
+                !mdev::find_device(context_.root, mdev::Uuid::require(attachment.uuid)))
+                journal.withdraw();
             throw;
         }
         journal.done();
@@ -185,6 +194,7 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
 
 asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
                                     const Caller& caller, const std::function<void()>& all_sent) {
+    const auto session = session_; // a close() meanwhile must not take it away
     for (auto& target : targets) {
         auto& attachment = target.attachment;
         if (caller.gave_up())
@@ -201,10 +211,10 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
                 if (&target == &targets.back())
                     all_sent();
             };
-            const auto plugged = co_await qemu::plug(*session_, device, known, std::move(sent));
+            const auto plugged = co_await qemu::plug(*session, device, known, std::move(sent));
             journal.done();
             // Another slot than the one we knew as free: somebody else was at the bus.
-            if (plugged.slot == known->next_free()) {
+            if (known && plugged.slot == known->next_free()) {
                 known->put(plugged.id, plugged.slot, plugged.function);
                 bus_ = std::move(known);
             }

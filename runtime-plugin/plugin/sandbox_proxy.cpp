@@ -23,7 +23,9 @@ void Sandbox::serve_proxy() {
     const auto& setting = context_.config.vfio.qmp_proxy;
     if (setting == "off" || proxy_)
         return;
-    const auto mode = setting == "unsafe" ? qemu::ProxyMode::unsafe : qemu::ProxyMode::read_only;
+    // Where policy lets nothing in, nothing comes in by this door either.
+    const auto mode =
+        setting == "unsafe" && !policy_ ? qemu::ProxyMode::unsafe : qemu::ProxyMode::read_only;
     // Weak: the proxy is this sandbox's, and ends with it.
     qemu::ProxyHooks hooks;
     hooks.tainted = [weak = weak_from_this()](const std::string& command) {
@@ -45,7 +47,7 @@ void Sandbox::serve_proxy() {
         proxy_ = std::make_unique<qemu::Proxy>(context_.io.get_executor(), std::move(listener),
                                                qemu::ProxyPolicy(mode), std::move(hooks));
         attach_proxy();
-    } catch (const Failure& failure) {
+    } catch (const std::exception& failure) { // Asio's own among them: it is no failure of open
         context_.log(LogLevel::warning, "sandbox " + id_ + " has no QMP proxy: " + failure.what());
     }
 }
@@ -70,6 +72,7 @@ asio::awaitable<void> Sandbox::record_taint(std::shared_ptr<Sandbox> self, std::
                                                   " is tainted: its QMP proxy has passed " +
                                                   command);
     } catch (const Failure& failure) {
+        self->taints_.erase(command); // the next one is tried again
         self->context_.log(LogLevel::error, "sandbox " + self->id_ +
                                                 ": that its QMP proxy has passed " + command +
                                                 " is not on record: " + failure.what());

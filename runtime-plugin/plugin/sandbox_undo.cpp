@@ -96,7 +96,8 @@ asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxS
         progress(ticket, text);
     };
     try {
-        co_await qemu::unplug(*session_, qdev_id, tell);
+        const auto session = session_; // a close() meanwhile must not take it away
+        co_await qemu::unplug(*session, qdev_id, tell);
         if (bus_)
             bus_->take(qdev_id);
         co_return;

@@ -124,10 +124,15 @@ void StateDir::remove_sandbox(const std::string& id) const {
     // opens the sandbox anew and locks a lock of its own between two of our unlinks.
     static std::atomic<unsigned> count = 0;
     const auto parent = path_ / "sandboxes";
-    const auto gone =
-        parent / (removed_prefix + std::to_string(::getpid()) + "." + std::to_string(++count));
-    if (::rename(sandbox(id).c_str(), gone.c_str()) != 0)
-        throw host_failure(errno, "can't remove " + sandbox(id).string());
+    fs::path gone;
+    int error = 0;
+    do { // a process of our pid may have been killed at this point before
+        gone =
+            parent / (removed_prefix + std::to_string(::getpid()) + "." + std::to_string(++count));
+        error = ::rename(sandbox(id).c_str(), gone.c_str()) == 0 ? 0 : errno;
+    } while (error == ENOTEMPTY || error == EEXIST);
+    if (error != 0)
+        throw host_failure(error, "can't remove " + sandbox(id).string());
     sync_directory(parent);
     // Those of processes killed at this point go as well; they may be somebody's who is at it.
     std::error_code ec;

@@ -100,9 +100,10 @@ TEST_F(ProxyTools, WhatQmpShellSends) {
         client.ask(R"({"execute":"query-commands","arguments":{},"id":"__qmp#00000"})");
     EXPECT_TRUE(known.starts_with("{\"return\": [{\"name\": ")) << known.substr(0, 80);
     EXPECT_TRUE(known.ends_with("], \"id\": \"__qmp#00000\"}\r\n"));
-    EXPECT_EQ(client.ask(R"({"execute":"query-status","arguments":{}})"),
-              "{\"return\": {\"status\": \"prelaunch\", \"singlestep\": false, \"running\": "
-              "false}}\r\n");
+    // QEMU 9 and later have no "singlestep" between the two.
+    const auto status = client.ask(R"({"execute":"query-status","arguments":{}})");
+    EXPECT_TRUE(status.starts_with("{\"return\": {\"status\": \"prelaunch\", ")) << status;
+    EXPECT_TRUE(status.ends_with("\"running\": false}}\r\n")) << status;
 }
 
 TEST_F(ProxyTools, OurOwnSession) {
