@@ -172,7 +172,8 @@ typedef struct kata_vfio_host {
 enum { /* flags of kata_vfio_plugin_options_t */
        /* A configuration that is missing or wrong does not fail plugin_open: what is attached can
         * still be listed, detached and released, with the defaults of [vfio] (state directory,
-        * time limits). Every attach, and every sandbox_open of a sandbox that is not remembered, is refused with what is wrong. */
+        * time limits). Every attach, and every sandbox_open of a sandbox that is not remembered, is
+        * refused with what is wrong. */
        KATA_VFIO_PLUGIN_LATE_CONFIG = 1
 };
 

@@ -100,7 +100,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     boost::asio::awaitable<void> give_back(const Attachment& attachment, const SandboxState& state);
 
     /// Waits, when the connection is lost, until the QEMU process is gone and so has let go of its
-    /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed.
+    /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed. Throws
+    /// Failure(removal_pending) with the pid when it still runs at the deadline.
     boost::asio::awaitable<void> await_exit(const SandboxState& state);
 
     boost::json::object plan(const std::vector<Target>& targets) const;
