@@ -63,7 +63,7 @@ void Resolver::require_free(const std::string& name, const std::string& claim,
                             std::optional<int> group) const {
     bool group_is_ours = false;
     for (const auto& attached : sandbox.attachments) {
-        if (attached.id == qdev_id(name))
+        if ((attached.kind == Kind::mdev ? attached.uuid : attached.host_address) == name)
             throw Failure(Errc::already_attached,
                           name + " is attached to sandbox " + sandbox.id + " already")
                 .blocked_by("the attachment of " + quoted(attached.device) + " at guest address " +
@@ -111,7 +111,7 @@ Target Resolver::function(const vfio::PciAddress& address) const {
 
     Target target;
     target.needs_bind = !found.on_vfio;
-    target.attachment.id = qdev_id(name);
+    target.attachment.id = qdev_id_of_function(name);
     target.attachment.kind = Kind::pci;
     target.attachment.device = device;
     target.attachment.host_address = name;
@@ -130,7 +130,7 @@ Target Resolver::existing_mdev(const mdev::Uuid& uuid) const {
     require_free(uuid.text(), mdev_claim(uuid.text()), found.iommu_group);
 
     Target target;
-    target.attachment.id = qdev_id(uuid.text());
+    target.attachment.id = qdev_id_of_vgpu(uuid.text(), sandbox);
     target.attachment.kind = Kind::mdev;
     target.attachment.device = device;
     target.attachment.host_address = found.parent;
@@ -162,7 +162,7 @@ Target Resolver::vgpu(const VgpuRequest& request) const {
         throw mdev::create_failure(root, allowed.front()->parent, request.type, uuid, ENOSPC);
 
     Target target;
-    target.attachment.id = qdev_id(uuid.text());
+    target.attachment.id = qdev_id_of_vgpu(uuid.text(), sandbox);
     target.attachment.kind = Kind::mdev;
     target.attachment.device = device;
     target.attachment.host_address = (*chosen)->parent;
@@ -182,10 +182,16 @@ std::vector<Target> resolve(const vfio::HostRoot& root, const config::Vfio& poli
     return std::visit(resolver, request);
 }
 
-std::string qdev_id(const std::string& bdf_or_uuid) {
-    auto id = "vfio-" + bdf_or_uuid;
-    std::replace(id.begin(), id.end(), ':', '.');
-    return id;
+std::string qdev_id_of_function(std::string bdf) {
+    std::replace(bdf.begin(), bdf.end(), ':', '.');
+    return "vfio-" + bdf;
+}
+
+std::string qdev_id_of_vgpu(const std::string& uuid, const SandboxState& sandbox) {
+    auto brief = "vfio-" + uuid.substr(0, uuid.find('-'));
+    const bool taken = std::any_of(sandbox.attachments.begin(), sandbox.attachments.end(),
+                                   [&](const auto& attached) { return attached.id == brief; });
+    return taken ? "vfio-" + uuid : brief;
 }
 
 } // namespace kata_vfio::plugin

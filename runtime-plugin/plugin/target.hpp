@@ -30,9 +30,14 @@ std::vector<Target> resolve(const vfio::HostRoot& root, const config::Vfio& poli
                             const Claims& claims, const SandboxState& sandbox,
                             const DeviceRequest& request, const std::string& device);
 
-/// QEMU's device id for a function or a vGPU: "vfio-0000.00.02.0", "vfio-UUID". The same device
-/// always has the same one, so a log, QEMU's error and the guest's bus can be read together, and a
-/// second plug of it meets "Duplicate device ID".
-std::string qdev_id(const std::string& bdf_or_uuid);
+/// QEMU's device id for a function: "vfio-0000.00.02.0". The same device always has the same one,
+/// so a log, QEMU's error and the guest's bus can be read together, and a second plug of it meets
+/// "Duplicate device ID".
+std::string qdev_id_of_function(std::string bdf);
+
+/// And for a vGPU: "vfio-" and its UUID up to the first hyphen, or all of the UUID where another
+/// attachment of this sandbox has that. Brief, because QEMU's monitor reads a command a byte at a
+/// time, with a turn of its main loop each: all of the UUID cost an attach 1 ms in a nested VM.
+std::string qdev_id_of_vgpu(const std::string& uuid, const SandboxState& sandbox);
 
 } // namespace kata_vfio::plugin

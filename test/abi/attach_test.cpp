@@ -35,7 +35,7 @@ TEST_F(Attach, AVgpuByType) {
     EXPECT_EQ(made.sandbox, "sb1");
     EXPECT_EQ(made.device, type8);
     EXPECT_THAT(made.uuid, MatchesRegex(any_uuid));
-    EXPECT_EQ(made.id, "vfio-" + made.uuid);
+    EXPECT_EQ(made.id, "vfio-" + made.uuid.substr(0, 8));
     EXPECT_EQ(made.host_address, gpu);
     EXPECT_EQ(made.mdev_type, type8);
     EXPECT_EQ(made.sysfsdev, "/sys/bus/mdev/devices/" + made.uuid);
@@ -68,6 +68,24 @@ TEST_F(Attach, AVgpuByType) {
     EXPECT_EQ(answer.json.at("sandbox").as_string(), "sb1");
 
     expect_goes_back(before, made.uuid);
+}
+
+TEST_F(Attach, TwoVgpusWhoseUuidsBeginAlikeHaveIdsOfTheirOwn) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    const std::string like_a = std::string(uuid_a.substr(0, 8)) + "-0000-4000-8000-000000000001";
+    const auto first = host->attach(sandbox, type8, uuid_a);
+    ASSERT_TRUE(first.ok()) << first;
+    const auto second = host->attach(sandbox, type8, like_a);
+    ASSERT_TRUE(second.ok()) << second;
+    EXPECT_THAT(plugged(), ElementsAre("vfio-83b8f4f2", "vfio-" + like_a));
+    const auto again = host->attach(sandbox, like_a);
+    EXPECT_EQ(again.status, KATA_VFIO_E_ALREADY_ATTACHED) << again;
+
+    ASSERT_TRUE(host->detach(sandbox, like_a).ok());
+    EXPECT_THAT(plugged(), ElementsAre("vfio-83b8f4f2"));
+    ASSERT_TRUE(host->detach(sandbox, uuid_a).ok());
+    expect_untouched(before);
 }
 
 TEST_F(Attach, AVgpuByTypeAtAParent) {
@@ -231,8 +249,8 @@ TEST_F(Attach, StepsAreToldInOrder) {
     const auto uuid = std::string(uuid_a);
     EXPECT_THAT(steps,
                 ElementsAre("create vGPU " + uuid + " of type i915-GVTg_V4_8 on 0000:00:02.0",
-                            "plug vfio-" + uuid + " into pci.0",
-                            "unplug vfio-" + uuid + " from guest address 0000:00:05.0",
+                            "plug vfio-" + uuid.substr(0, 8) + " into pci.0",
+                            "unplug vfio-" + uuid.substr(0, 8) + " from guest address 0000:00:05.0",
                             "remove vGPU " + uuid));
 }
 

@@ -61,14 +61,15 @@ TEST_F(Recovery, AVgpuThatWasPluggedIsTakenOutFirst) {
     ASSERT_TRUE(attached.ok()) << attached;
     host->close(sandbox);
     // As if it had been killed with everything done but state.json.
-    const auto steps =
-        std::string(R"({"v":1,"begin":"attach","pid":1,"ids":["vfio-)") + std::string(uuid_a) +
-        "\"]}\n" + R"({"v":1,"intent":{"step":"claim","claim":"mdev-)" + std::string(uuid_a) +
-        "\"}}\n" + R"({"v":1,"intent":{"step":"create_vgpu","uuid":")" + std::string(uuid_a) +
-        R"(","parent":"0000:00:02.0","type":"i915-GVTg_V4_8"}})"
-        "\n" +
-        R"({"v":1,"intent":{"step":"plug","id":"vfio-)" + std::string(uuid_a) + "\"}}\n" +
-        R"({"v":1,"do)"; // torn
+    const auto steps = std::string(R"({"v":1,"begin":"attach","pid":1,"ids":["vfio-)") +
+                       std::string(uuid_a.substr(0, 8)) + "\"]}\n" +
+                       R"({"v":1,"intent":{"step":"claim","claim":"mdev-)" + std::string(uuid_a) +
+                       "\"}}\n" + R"({"v":1,"intent":{"step":"create_vgpu","uuid":")" +
+                       std::string(uuid_a) +
+                       R"(","parent":"0000:00:02.0","type":"i915-GVTg_V4_8"}})"
+                       "\n" +
+                       R"({"v":1,"intent":{"step":"plug","id":"vfio-)" +
+                       std::string(uuid_a.substr(0, 8)) + "\"}}\n" + R"({"v":1,"do)"; // torn
     root.write(std::string(directory) + "/journal", steps);
     root.write(std::string(directory) + "/state.json",
                before.entries.at(std::string(directory).substr(1) + "/state.json").substr(5));
@@ -87,9 +88,9 @@ TEST_F(Recovery, WhatIsInTheStateIsKept) {
     const auto before = snapshot();
     root.write(std::string(directory) + "/journal",
                std::string(R"({"v":1,"begin":"attach","pid":1,"ids":["vfio-)") +
-                   std::string(uuid_a) + "\"]}\n" +
-                   R"({"v":1,"intent":{"step":"plug","id":"vfio-)" + std::string(uuid_a) +
-                   "\"}}\n");
+                   std::string(uuid_a.substr(0, 8)) + "\"]}\n" +
+                   R"({"v":1,"intent":{"step":"plug","id":"vfio-)" +
+                   std::string(uuid_a.substr(0, 8)) + "\"}}\n");
     PluginHost other(config, root.path());
     const auto opened = other.open("sb1", machine->path());
     ASSERT_TRUE(opened.ok()) << opened;

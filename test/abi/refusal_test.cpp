@@ -170,7 +170,7 @@ TEST_F(Refused, TheThirtyFirstDevice) {
     EXPECT_EQ(last.attachments.at(0).guest_address, "0000:00:1f.0");
     const auto answer = refused(type8, KATA_VFIO_E_ROOT_BUS_FULL);
     EXPECT_THAT(answer.message, HasSubstr("fill30"));
-    EXPECT_THAT(answer.message, HasSubstr("vfio-" + std::string(uuid_a)));
+    EXPECT_THAT(answer.message, HasSubstr("vfio-" + std::string(uuid_a.substr(0, 8))));
 }
 
 TEST_F(Refused, AGroupThatDoesNotFitAsAWhole) {

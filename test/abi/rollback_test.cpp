@@ -23,7 +23,7 @@ TEST_F(Rollback, QemuRefusesAVgpu) {
     const auto answer = host->attach(sandbox, type8, uuid_a);
     expect_refused(answer, KATA_VFIO_E_QEMU_REFUSED, before);
     EXPECT_EQ(answer.said, words);
-    EXPECT_THAT(answer.action, HasSubstr("plug vfio-" + std::string(uuid_a)));
+    EXPECT_THAT(answer.action, HasSubstr("plug vfio-" + std::string(uuid_a.substr(0, 8))));
     machine->refuse_device_add("");
     EXPECT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
 }

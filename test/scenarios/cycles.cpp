@@ -83,7 +83,9 @@ struct Plugin {
     kata_vfio_plugin_t* plugin = nullptr;
     kata_vfio_sandbox_t* sandbox = nullptr;
 
-    void require(kata_vfio_status_t status, kata_vfio_result_t* result, const char* what) const {
+    /// `result` by reference: it is filled in by the call whose status is the first argument.
+    void require(kata_vfio_status_t status, kata_vfio_result_t* const& result,
+                 const char* what) const {
         if (status != KATA_VFIO_OK)
             die(std::string(what) + ": " +
                 (result ? std::string(result->message.ptr, result->message.len)

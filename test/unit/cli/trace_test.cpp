@@ -294,7 +294,7 @@ TEST_F(LoggedSandbox, EachCommandsConnectionIsInIt) {
     ASSERT_EQ(run({"detach", "s1", uuid}).status, 0);
     const auto text = run({"trace", "s1"}).out;
     EXPECT_THAT(text, HasSubstr("/sandboxes/s1/wire.log: 3 connections, "));
-    EXPECT_THAT(text, HasSubstr(std::string("device vfio-") + uuid + ": plugging "));
+    EXPECT_THAT(text, HasSubstr("device vfio-" + std::string(uuid).substr(0, 8) + ": plugging "));
     const auto all = run({"trace", "s1", "--json"}).json();
     EXPECT_EQ(all.at("problems"), json::array());
     ASSERT_EQ(all.at("devices").as_array().size(), 1u);
