@@ -98,6 +98,22 @@ class Lines {
     std::vector<std::size_t> starts_;
 };
 
+/// What stands behind the value of "key = value  # why", with the blanks before it; "" when the
+/// line is no TOML, for then nobody knows where its value ends.
+std::string_view comment_after(std::string_view assignment) {
+    for (auto hash = assignment.find('#'); hash != std::string_view::npos;
+         hash = assignment.find('#', hash + 1)) {
+        const auto head = trim(assignment.substr(0, hash));
+        try {
+            (void)toml::parse(head); // a hash within a string leaves one that does not end
+            return assignment.substr(head.size());
+        } catch (const toml::parse_error&) {
+            continue;
+        }
+    }
+    return {};
+}
+
 /// The edits worth trying, the most sparing first.
 std::vector<Patch> candidates(std::string_view text, const Lines& lines, toml::table& root,
                               std::string_view table, std::string_view key,
@@ -119,8 +135,8 @@ std::vector<Patch> candidates(std::string_view text, const Lines& lines, toml::t
         if (!rest.starts_with(key) || !trim(rest.substr(key.size())).starts_with('='))
             continue;
         if (patches.size() < most_comments_tried)
-            patches.push_back(
-                {EditKind::uncommented, lines.start(number) + hash, lines.end(number), assignment});
+            patches.push_back({EditKind::uncommented, lines.start(number) + hash, lines.end(number),
+                               assignment + std::string(comment_after(rest))});
     }
     if (in) {
         const auto header = in->source().begin.line;

@@ -5,6 +5,7 @@
 #include "config/validate.hpp"
 #include "qemu/machine.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/journal.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/qmp_log.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
@@ -51,7 +52,8 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     auto turn = co_await turnstile_.enter();
     const auto directory = context_.state.sandbox(id_);
     auto remembered = load_state(directory);
-    if (annotations.empty() && remembered)
+    const bool asked_anew = !annotations.empty();
+    if (!asked_anew && remembered)
         annotations = remembered->annotations;
 
     effective_ = context_.config.vfio;
@@ -63,10 +65,16 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
         config::enforce(configuration);
         effective_ = configuration.vfio;
     } catch (const Failure& refused) {
-        // What was attached under an earlier configuration must still be detachable under this.
-        if (!remembered)
+        // What was attached under an earlier configuration must still be detachable under this. But
+        // refused annotations are never taken into the state: they would keep refusing.
+        if (asked_anew || !remembered ||
+            (remembered->attachments.empty() && !read_journal(directory)))
             throw;
         policy_ = refused;
+        context_.log(LogLevel::warning, "sandbox " + id_ +
+                                            " is open for giving devices back only, an attach is "
+                                            "refused: " +
+                                            refused.what());
     }
 
     if (!remembered && qmp_socket.empty())

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/text.hpp"
+#include "runtime-plugin/plugin/device_request.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
+#include "vfio/vfio_node.hpp"
 
 #include <boost/json.hpp>
 
@@ -11,14 +13,42 @@ namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 namespace {
 
-/// The attachments a person means by `name`; a group's functions go together.
-std::vector<std::string> named(const SandboxState& state, const std::string& name) {
+/// The BDFs and UUIDs behind a VFIO node or a MAJOR:MINOR, which are names of a device as well;
+/// none when `name` is no such thing, or of a device that is not here.
+std::vector<std::string> behind_node(const vfio::HostRoot& root, const std::string& name) {
+    std::vector<std::string> names;
+    try {
+        const auto request = parse_device(name);
+        std::optional<vfio::NodeTarget> target;
+        if (const auto* node = std::get_if<NodeRequest>(&request))
+            target = vfio::resolve_node(root, node->path);
+        else if (const auto* number = std::get_if<DevnumRequest>(&request))
+            target = vfio::resolve_devnum(root, number->major, number->minor);
+        if (target) {
+            for (const auto& address : target->functions)
+                names.push_back(address.text());
+            names.insert(names.end(), target->mdevs.begin(), target->mdevs.end());
+        }
+    } catch (const Failure&) {
+        names.clear(); // then it is not attached, which is what the caller says
+    }
+    return names;
+}
+
+/// The attachments a person means by `name`, whose device has the names `others` too; a group's
+/// functions go together.
+std::vector<std::string> named(const SandboxState& state, const std::string& name,
+                               const std::vector<std::string>& others) {
     std::vector<std::string> ids, of_type, all;
     for (const auto& attachment : state.attachments) {
         all.push_back(attachment.id + " (" + quoted(attachment.device) + ")");
-        if (attachment.answers_to(name))
+        if (attachment.answers_to(name) ||
+            std::any_of(others.begin(), others.end(),
+                        [&](const auto& other) { return attachment.answers_to(other); }))
             ids.push_back(attachment.id);
-        else if (!attachment.mdev_type.empty() && attachment.mdev_type == name)
+        else if (!attachment.mdev_type.empty() &&
+                 (attachment.mdev_type == name ||
+                  attachment.mdev_type + "@" + attachment.host_address == name))
             of_type.push_back(attachment.id);
     }
     if (!ids.empty()) {
@@ -54,7 +84,9 @@ asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller
         throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
             .remedy("release the sandbox, or close and open it again if its QEMU still runs");
     co_await recover(locked.state, caller);
-    const auto ids = named(locked.state, device);
+    auto look = [&] { return behind_node(context_.root, device); };
+    const auto others = co_await on_host(context_.host_pool, look);
+    const auto ids = named(locked.state, device, *others);
     Outcome outcome;
     for (const auto& id : ids) {
         auto detached = co_await detach_one(locked.state, id, caller.ticket);

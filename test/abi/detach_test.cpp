@@ -177,6 +177,27 @@ TEST_F(Detach, ReleaseByAnInstanceThatNeverOpenedIt) {
     EXPECT_EQ(names("/run/kata-vfio/sandboxes"), "");
 }
 
+TEST_F(Detach, AVgpuAttachedByItsTypeAnswersToItsParentToo) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    const auto elsewhere = host->detach(sandbox, "i915-GVTg_V4_8@0000:00:03.0");
+    EXPECT_EQ(elsewhere.status, KATA_VFIO_E_NOT_ATTACHED) << elsewhere;
+    const auto detached = host->detach(sandbox, "i915-GVTg_V4_8@0000:00:02.0");
+    EXPECT_TRUE(detached.ok()) << detached;
+    expect_untouched(before);
+}
+
+TEST_F(Detach, AFunctionByTheNodesAndTheNumberItDidNotComeBy) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
+    const auto number = root.read("/sys/class/vfio/1/dev");
+    const auto detached = host->detach(sandbox, number.substr(0, number.find('\n')));
+    EXPECT_TRUE(detached.ok()) << detached;
+    expect_untouched(before);
+}
+
 TEST_F(Detach, AFunctionWhoseSiblingIsStillAttachedGoesBackLater) {
     // The kernel gives a function back to its driver only when nobody has its group open, and QEMU
     // has it as long as the sibling is attached.

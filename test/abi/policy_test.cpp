@@ -129,6 +129,31 @@ TEST_F(Policy, WhatWasAttachedBeforeTheFileChangedCanBeDetached) {
     expect_untouched(before);
 }
 
+TEST_F(Policy, AKnownSandboxWithNothingToGiveBackIsRefusedLikeANewOne) {
+    start_with_sandbox();
+    host->close(sandbox);
+    const auto before = snapshot();
+    configure("[hypervisor.qemu]\nmachine_type = \"q35\"\nhotplug_vfio_on_root_bus = true\n");
+    PluginHost other(config, root.path());
+    expect_refused(other.open("sb1", machine->path()), KATA_VFIO_E_MACHINE_REFUSED, before);
+}
+
+TEST_F(Policy, RefusedAnnotationsAreNotRemembered) {
+    configure("[hypervisor.qemu]\nmachine_type = \"pc\"\nhotplug_vfio_on_root_bus = true\n"
+              "enable_annotations = [\"machine_type\"]\n");
+    start_with_sandbox();
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    host->close(sandbox);
+    const auto before = snapshot();
+    PluginHost other(config, root.path());
+    expect_refused(other.open("sb1", machine->path(),
+                              {{"io.katacontainers.config.hypervisor.machine_type", "q35"}}),
+                   KATA_VFIO_E_ANNOTATION_REFUSED, before);
+    const auto opened = other.open("sb1", machine->path());
+    ASSERT_TRUE(opened.ok()) << opened;
+    EXPECT_TRUE(other.detach(opened.sandbox, uuid_a).ok());
+}
+
 struct AllowList {
     const char* setting;
     const char* device;

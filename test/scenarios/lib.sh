@@ -68,20 +68,25 @@ lacks() {
     if [[ $3 != *"$2"* ]]; then pass "$1 has no '$2'"; else fail "$1 has '$2': $3"; fi
 }
 
-# refused STATUS PART... -- CMD...: the command must exit with STATUS and its message have each PART.
+# refused STATUS NAME PART... -- kata-vfio WORD...: it must exit with STATUS, its error be of that name
+# (docs/errors.md) and have each PART in what it says of its own: the request it repeats is not looked at.
 refused() {
-    local wanted=$1 parts=() status=0 part
-    shift
+    local wanted=$1 name=$2 parts=() status=0 part said
+    shift 2
     while [ "$1" != -- ]; do
         parts+=("$1")
         shift
     done
     shift
     printf '$ %s\n' "$*"
-    answer=$("$@" 2>&1) || status=$?
-    printf '%s\n' "$answer" | sed 's/^/    /'
+    [ "$1" = kata-vfio ] || { echo "scenario: refused wants kata-vfio, not '$1'" >&2; exit 1; }
+    shift
+    answer=$(kata-vfio --json "$@" 2>/dev/null) || status=$?
     same "exit status" "$wanted" "$status"
-    for part in "${parts[@]}"; do has "the message" "$part" "$answer"; done
+    same "the error" "$name" "$(json error.name)"
+    json error.message | sed 's/^/    /'
+    said=$(for part in problem said blocker remedy; do json error.$part; done)
+    for part in "${parts[@]}"; do has "the error's text" "$part" "$said"; done
 }
 
 # field NAME: a top-level or first-attachment field of the JSON in $answer.
@@ -106,7 +111,9 @@ host_picture() {
     for t in /sys/class/mdev_bus/*/mdev_supported_types/*; do
         [ ! -e "$t" ] || echo "$t $(cat "$t/available_instances")"
     done
-    echo "state: $(find /run/kata-vfio -mindepth 1 -type f ! -name lock 2>/dev/null | sort | tr '\n' ' ')"
+    # What is in the files as well: an attachment too many in a state.json is one.
+    echo "state: $(find /run/kata-vfio -mindepth 1 ! -name lock ! -name wire.log 2>/dev/null | sort |
+        while read -r f; do if [ -f "$f" ]; then md5sum "$f"; else echo "$f"; fi; done | tr '\n' ' ')"
 }
 
 finish() {

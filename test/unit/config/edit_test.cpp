@@ -43,7 +43,12 @@ void expect_edit(std::string_view before, EditKind kind, std::string_view after)
 TEST(Edit, UncommentsTheStockLine) {
     expect_edit("[hypervisor.qemu]\n# on?\n#hotplug_vfio_on_root_bus = false # x\nkernel = '/k'\n",
                 EditKind::uncommented,
-                "[hypervisor.qemu]\n# on?\nhotplug_vfio_on_root_bus = true\nkernel = '/k'\n");
+                "[hypervisor.qemu]\n# on?\nhotplug_vfio_on_root_bus = true # x\nkernel = '/k'\n");
+    EXPECT_EQ(
+        turned_on("[hypervisor.qemu]\n#hotplug_vfio_on_root_bus = \"a # b\"\t# c # d\r\n").text,
+        "[hypervisor.qemu]\nhotplug_vfio_on_root_bus = true\t# c # d\r\n");
+    EXPECT_EQ(turned_on("[hypervisor.qemu]\n#hotplug_vfio_on_root_bus = is off # c\n").text,
+              "[hypervisor.qemu]\nhotplug_vfio_on_root_bus = true\n");
     EXPECT_EQ(turned_on("[hypervisor.qemu]\n# a\n  #\thotplug_vfio_on_root_bus=true").text,
               "[hypervisor.qemu]\n# a\n  hotplug_vfio_on_root_bus = true");
 }
