@@ -192,7 +192,7 @@ int run(const char* library, int cycles) {
     std::printf("%d cycles, fake host root at %s\n", cycles, root.path().c_str());
     attach.print("attach through the C ABI");
     kernel.print("bare: create a vGPU");
-    qemu.print("bare: query-pci, device_add, query-pci");
+    qemu.print("bare: device_add");
     detach.print("detach through the C ABI");
     const double share = attach.at(0.5) - kernel.at(0.5) - qemu.at(0.5);
     std::printf("attach / bare: %.2f\nthe plugin's own share of an attach: %.3f ms (goal: at most "

@@ -29,9 +29,13 @@ step() {
     printf 'lab up: %s: %s s\n' "$name" "$(seconds "$from")" >&2
 }
 
+# Drivers the sandbox guest has besides those of the lab's own devices: a real GPU's (test/demo --host).
+guest_drivers=${KATA_VFIO_LAB_GUEST_DRIVERS:-}
 # The recipe is everything that decides what the cache holds.
-recipe=$(cat "$lab"/host/up.sh "$lab"/host/up_steps.sh "$lab"/host/extract_vmlinux.py \
-    "$lab"/l1/* "$lab"/l2/* | sha256sum | cut -c1-16)
+recipe=$({
+    cat "$lab"/host/up.sh "$lab"/host/up_steps.sh "$lab"/host/extract_vmlinux.py "$lab"/l1/* "$lab"/l2/*
+    echo "$guest_drivers"
+} | sha256sum | cut -c1-16)
 complete() { [[ -r $cache/lab.env ]] && grep -qx "LAB_RECIPE=$recipe" "$cache/lab.env"; }
 complete && exit 0
 

@@ -121,7 +121,8 @@ make_l2_initramfs() {
         mkdir -p "$root$(dirname "$path")"
         cp -L "$path" "$root$path"
     done
-    module_paths virtio_pci virtio_console bochs e1000e nvme
+    # shellcheck disable=SC2086 # words
+    module_paths virtio_pci virtio_console bochs e1000e nvme ${guest_drivers}
     for path in $paths; do cp "$path" "$tree/"; done
     module_paths virtio_pci virtio_console
     for path in $paths; do
