@@ -112,7 +112,7 @@ host_picture() {
         [ ! -e "$t" ] || echo "$t $(cat "$t/available_instances")"
     done
     # What is in the files as well: an attachment too many in a state.json is one.
-    echo "state: $(find /run/kata-vfio -mindepth 1 ! -name lock ! -name wire.log 2>/dev/null | sort |
+    echo "state: $(find /run/kata-vfio -mindepth 2 ! -name lock ! -name wire.log 2>/dev/null | sort |
         while read -r f; do if [ -f "$f" ]; then md5sum "$f"; else echo "$f"; fi; done | tr '\n' ' ')"
 }
 
