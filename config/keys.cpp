@@ -282,6 +282,16 @@ std::vector<Key> vfio_keys() {
          .doc = "A QMP socket for people and tools at STATE_DIR/sandboxes/ID/qmp.sock while the "
                 "sandbox is open (docs/qmp-debugging.md): read-only passes what only looks, unsafe "
                 "everything, and marks the sandbox tainted."},
+        {.table = "vfio",
+         .name = "iommufd",
+         .slot = SLOT(vfio.iommufd),
+         .choices = {"off", "auto"},
+         .since = since,
+         .doc = "auto plugs a device through /dev/iommu and its own node (/dev/vfio/devices/vfioN) "
+                "where the host's kernel has both (6.6 and on) and QEMU takes it (9.0 and on), "
+                "through its group's node otherwise; QEMU's jail and cgroup must then allow the "
+                "two. off, the default, is the group's node everywhere: what every kernel and "
+                "QEMU has, and what hosts' device cgroups are written for."},
     };
 }
 
@@ -299,34 +309,42 @@ Key timeout(std::string_view name, Slot (*slot)(Configuration&), std::string_vie
 std::vector<Key> timeout_keys() {
     return {
         timeout("connect", SLOT(vfio.timeouts.connect),
-                "Connecting to the QMP socket. Immediate unless QEMU's accept queue is full."),
+                "Connecting to the QMP socket. Immediate unless QEMU's accept queue is full; 5 s "
+                "outlast somebody who only looks, and tell soon enough that the monitor is taken."),
         timeout("greeting", SLOT(vfio.timeouts.greeting),
                 "QEMU's greeting after connecting. A monitor serves one client; a second one "
-                "connects and hears nothing, which this tells from a hung QEMU."),
+                "connects and hears nothing, which this tells from a hung QEMU. 5 s, since a QEMU "
+                "that is still building its machine greets late."),
         timeout("query", SLOT(vfio.timeouts.query),
-                "The answer to a query (query-pci, query-status, qom-get), given at once unless "
-                "QEMU's main loop is held up."),
-        timeout("device_add", SLOT(vfio.timeouts.device_add),
-                "The answer to device_add. VFIO is slow: QEMU resets the device and pins all guest "
-                "memory before it answers; users met limits of 5 s and shorter."),
+                "The answer to a query (query-pci, query-status, qom-get): 1 or 2 ms, unless "
+                "QEMU's main loop is held up, by a device_add on another monitor for example. 5 s "
+                "are above the 3 s that one of a whole function took; limits of 0.25 s are known "
+                "to fail."),
+        timeout(
+            "device_add", SLOT(vfio.timeouts.device_add),
+            "The answer to device_add. VFIO is slow: QEMU resets the device and pins all guest "
+            "memory before it answers, 40 ms for a vGPU, 3 s and more for a function of a large "
+            "guest; users met limits of 5 s and shorter, and 30 s is where other managers of "
+            "QEMU ended up."),
         timeout("device_del", SLOT(vfio.timeouts.device_del),
                 "The answer to device_del, which only asks the guest but may wait behind a "
-                "device_add in QEMU's main loop."),
+                "device_add in QEMU's main loop: hence the same 30 s."),
         timeout("unplug", SLOT(vfio.timeouts.unplug),
                 "From device_del to DEVICE_DELETED, repetitions included. A settled guest takes "
                 "under 0.1 s; one that is booting loses every request until it has ACPI, and "
-                "libvirt's limit of 5 s gives up too early."),
-        timeout(
-            "unplug_resend", SLOT(vfio.timeouts.unplug_resend),
-            "After how long an unanswered device_del is sent again: a guest still booting loses "
-            "the first. 2 s suits ACPI on the pc machine. Must be below unplug."),
-        timeout(
-            "host_write", SLOT(vfio.timeouts.host_write),
-            "A write to sysfs that may block: removing an mdev or unbinding a function waits in "
-            "the kernel for whoever has it open, and no signal ends that."),
+                "libvirt's limit of 5 s gives up too early. 20 s is a guest's boot and several "
+                "repetitions."),
+        timeout("unplug_resend", SLOT(vfio.timeouts.unplug_resend),
+                "After how long an unanswered device_del is sent again: a guest still booting "
+                "loses the first. 2 s suits ACPI on the pc machine: QEMU takes a repetition after "
+                "1 ms, a guest at work needs under 0.1 s. Must be below unplug."),
+        timeout("host_write", SLOT(vfio.timeouts.host_write),
+                "A write to sysfs that may block: removing an mdev or unbinding a function waits "
+                "in the kernel for whoever has it open, and no signal ends that. 10 s outlast a "
+                "QEMU that is ending and unpins its guest's memory."),
         timeout("device_node", SLOT(vfio.timeouts.device_node),
-                "The appearance of a device or its /dev/vfio node after creating or binding it; "
-                "udev may be behind by seconds on a busy host."),
+                "The appearance of a device or its /dev/vfio node after creating or binding it: "
+                "1 ms by the kernel, but udev may be behind by seconds on a busy host, hence 5 s."),
     };
 }
 

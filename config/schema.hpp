@@ -57,17 +57,18 @@ struct Agent {
     std::int64_t dial_timeout = 45;          ///< seconds
 };
 
-/// `[vfio.timeouts]`, milliseconds in the file. The reasons stand in config/keys.cpp.
+/// `[vfio.timeouts]`, milliseconds in the file. Why each default is what it is stands, at length,
+/// in config/keys.cpp.
 struct Timeouts {
-    std::chrono::milliseconds connect{5000};
-    std::chrono::milliseconds greeting{5000};
-    std::chrono::milliseconds query{5000};
-    std::chrono::milliseconds device_add{30000};
-    std::chrono::milliseconds device_del{30000};
-    std::chrono::milliseconds unplug{20000};
-    std::chrono::milliseconds unplug_resend{2000}; ///< always below unplug
-    std::chrono::milliseconds host_write{10000};
-    std::chrono::milliseconds device_node{5000};
+    std::chrono::milliseconds connect{5000};       ///< at once, but for a full accept queue
+    std::chrono::milliseconds greeting{5000};      ///< late from a QEMU that builds its machine
+    std::chrono::milliseconds query{5000};         ///< 2 ms, or behind another's device_add of 3 s
+    std::chrono::milliseconds device_add{30000};   ///< pins the guest's memory; 5 s were too short
+    std::chrono::milliseconds device_del{30000};   ///< may stand behind a device_add
+    std::chrono::milliseconds unplug{20000};       ///< a guest's boot, and several re-sends
+    std::chrono::milliseconds unplug_resend{2000}; ///< ACPI takes < 0.1 s; always below unplug
+    std::chrono::milliseconds host_write{10000};   ///< a QEMU that ends and unpins memory
+    std::chrono::milliseconds device_node{5000};   ///< 1 ms by the kernel, seconds by a busy udev
 };
 
 /// `[vfio]`: our own keys, unknown to Kata (which ignores the table).
@@ -82,6 +83,7 @@ struct Vfio {
     std::int64_t qmp_log_files = 4;                         ///< the one written to included
     std::vector<std::string> qmp_log_redact;                ///< member names or dotted paths
     std::string qmp_proxy = "off";                          ///< or "read-only", "unsafe"
+    std::string iommufd = "off"; ///< or "auto": cdevs where kernel and QEMU have them
     Timeouts timeouts;
 };
 

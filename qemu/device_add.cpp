@@ -80,6 +80,8 @@ boost::json::object encode_device_add(const VfioDevice& device) {
         out["romfile"] = *device.romfile;
     if (device.display)
         out["display"] = *device.display;
+    if (device.iommufd)
+        out["iommufd"] = *device.iommufd;
     return out;
 }
 

@@ -29,6 +29,9 @@ struct VfioDevice {
     std::optional<std::int64_t> rombar;
     std::optional<std::string> romfile; ///< "" is "no option ROM"
     std::optional<std::string> display; ///< "on", "off", "auto": an enum, so a string
+    /// Id of an iommufd object: QEMU then opens the device's cdev instead of its group's node
+    /// (QEMU 9.0, kernel 6.6). nullopt: the group's.
+    std::optional<std::string> iommufd;
 
     explicit VfioDevice(std::string qdev_id, std::string sysfs_path = {})
         : id(std::move(qdev_id)), sysfsdev(std::move(sysfs_path)) {}

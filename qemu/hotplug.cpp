@@ -30,6 +30,21 @@ void require_room(const RootBus& bus, const VfioDevice& device) {
     throw failure;
 }
 
+DeviceState left_as(LifeState state) {
+    switch (state) {
+    case LifeState::absent:
+        return DeviceState::absent;
+    case LifeState::present:
+    case LifeState::unplug_pending:
+        return DeviceState::present;
+    case LifeState::plugging:
+    case LifeState::removing:
+    case LifeState::lost:
+        break;
+    }
+    return DeviceState::unknown;
+}
+
 /// One action of the machine that needs QEMU, as the event it comes back with.
 asio::awaitable<UnplugEvent> ask(Session& session, UnplugAction::Kind kind, const std::string& id,
                                  OnCancel mode) {
@@ -42,7 +57,7 @@ asio::awaitable<UnplugEvent> ask(Session& session, UnplugAction::Kind kind, cons
             const bool present = co_await device_present(session, id, mode);
             co_return unplug_event::Verified{present};
         }
-        auto command = device_del(id);
+        auto command = *command_of(LifeStep::send_del, id);
         co_await session.execute(std::move(command), mode);
         co_return unplug_event::Accepted{};
     } catch (const QmpFailure& refused) {
@@ -50,15 +65,32 @@ asio::awaitable<UnplugEvent> ask(Session& session, UnplugAction::Kind kind, cons
             throw;
         co_return unplug_event::Refused{refused};
     } catch (const Failure& failure) {
+        if (failure.code() == Errc::qemu_gone)
+            co_return unplug_event::Lost{failure};
         if (failure.code() != Errc::qmp_timeout || kind == UnplugAction::query_status)
             throw;
     }
     co_return unplug_event::Unanswered{};
 }
 
+asio::awaitable<UnplugEvent> next_event(EventWaiter& waiter, Clock::time_point until,
+                                        OnCancel mode) {
+    try {
+        auto seen = co_await waiter.wait_until(until, mode);
+        if (seen)
+            co_return unplug_event::Seen{std::move(*seen)};
+    } catch (const Failure& failure) {
+        if (failure.code() != Errc::qemu_gone)
+            throw;
+        co_return unplug_event::Lost{failure};
+    }
+    co_return unplug_event::TimeIsUp{};
+}
+
+/// `known`: what is known of the device so far.
 asio::awaitable<void> run_unplug(Session& session, std::string id, UnplugProgress progress,
-                                 OnCancel mode) {
-    UnplugFsm fsm(id, session.timeouts().unplug, session.timeouts().unplug_resend);
+                                 OnCancel mode, LifeState known) {
+    UnplugFsm fsm(id, session.timeouts().unplug, session.timeouts().unplug_resend, known);
     // Armed before device_del is written: the event may precede the reply.
     auto waiter = session.arm([&fsm](const Event& event) { return fsm.wants(event); });
     std::string told;
@@ -74,26 +106,28 @@ asio::awaitable<void> run_unplug(Session& session, std::string id, UnplugProgres
         case UnplugAction::done:
             co_return;
         case UnplugAction::fail:
-            throw HotplugFailure(*action.why,
-                                 fsm.unanswered() ? DeviceState::unknown : DeviceState::present);
-        case UnplugAction::wait: {
-            auto seen = co_await waiter.wait_until(action.until, mode);
-            if (seen)
-                event = unplug_event::Seen{std::move(*seen)};
-            else
-                event = unplug_event::TimeIsUp{};
+            throw HotplugFailure(*action.why, left_as(fsm.state()));
+        case UnplugAction::wait:
+            event = co_await next_event(waiter, action.until, mode);
             break;
-        }
         default:
             event = co_await ask(session, action.kind, id, mode);
+            // What came before an error, or before the end, weighs more than the error.
+            while (std::holds_alternative<unplug_event::Refused>(event) ||
+                   std::holds_alternative<unplug_event::Lost>(event)) {
+                const auto earlier = co_await next_event(waiter, Clock::now(), mode);
+                if (!std::holds_alternative<unplug_event::Seen>(earlier))
+                    break;
+                (void)fsm.resume(earlier, Clock::now());
+            }
         }
     }
 }
 
 /// What became of a device whose plug failed half-way: takes it out if it is in.
-asio::awaitable<DeviceState> roll_back(Session& session, const std::string& id) {
+asio::awaitable<DeviceState> roll_back(Session& session, const std::string& id, LifeState known) {
     try {
-        co_await run_unplug(session, id, nullptr, OnCancel::finish);
+        co_await run_unplug(session, id, nullptr, OnCancel::finish, known);
         co_return DeviceState::absent;
     } catch (const HotplugFailure& failure) {
         co_return failure.left();
@@ -125,26 +159,28 @@ Plugged at(const std::string& id, unsigned slot, unsigned function) {
 
 /// What device_add said.
 struct Added {
-    std::optional<Failure> why;       ///< not answered, or not usable: QEMU may have the device
-    bool taken = false, full = false; ///< refused: somebody else was faster
+    LifeStep step = LifeStep::done;
+    std::optional<Failure> why; ///< when it is neither done nor choose_slot
 };
 
-/// Throws QmpFailure for any other refusal: QEMU does not have the device.
-asio::awaitable<Added> add(Session& session, const VfioDevice& device, const Plugged& place,
-                           const std::function<void(const Plugged&)>& sent) {
+/// Throws QmpFailure for a refusal that is final: QEMU does not have the device.
+asio::awaitable<Added> add(Session& session, DeviceLife& life, const VfioDevice& device,
+                           const Plugged& place, const std::function<void(const Plugged&)>& sent) {
     Added added;
+    life.on(LifeEvent::plug_begun);
     auto adding = session.submit(device_add(encode_device_add(device)));
     if (sent)
         sent(place);
     try {
         co_await session.finish(std::move(adding), OnCancel::finish);
+        added.step = life.on(LifeEvent::reply_ok);
     } catch (const QmpFailure& refused) {
-        added.taken = refused.refusal() == Refusal::slot_taken;
-        added.full = refused.refusal() == Refusal::bus_full;
-        if (!added.taken && !added.full)
+        added.step = life.on(life_event(refused));
+        if (added.step == LifeStep::refuse)
             throw;
-    } catch (const Failure& failure) {
+    } catch (const Failure& failure) { // not answered, or not usably
         added.why = failure;
+        added.step = life.on(session.running() ? LifeEvent::unanswered : LifeEvent::disconnected);
     }
     co_return added;
 }
@@ -154,10 +190,12 @@ asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
                                   std::function<void(const Plugged&)> sent) {
     (void)encode_device_add(device); // what is malformed is refused without a question
     const bool chosen = device.addr.has_value();
+    DeviceLife life(LifeState::absent);
     std::optional<Failure> why;
     std::optional<Plugged> plugged;
+    auto step = LifeStep::choose_slot;
     // Each turn somebody else has taken a slot: at most as often as there are slots.
-    for (unsigned turn = 0; turn <= RootBus::last_slot && !plugged && !why; ++turn) {
+    for (unsigned turn = 0; turn <= RootBus::last_slot && step == LifeStep::choose_slot; ++turn) {
         if (!before)
             before = co_await root_bus(session, turn == 0 ? OnCancel::abandon : OnCancel::finish);
         require_room(*before, device);
@@ -167,16 +205,16 @@ asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
         else
             device.addr = slot_text(wanted.slot, wanted.function);
         const auto place = at(device.id, wanted.slot, wanted.function);
-        const auto added = co_await add(session, device, place, sent);
-        if (added.why)
-            why = added.why;
-        else if (!added.taken && !added.full)
+        auto added = co_await add(session, life, device, place, sent);
+        step = added.step;
+        why = std::move(added.why);
+        if (step == LifeStep::done)
             plugged = place;
         if (!chosen)
             device.addr.reset();
         before.reset();
     }
-    if (!plugged && !why)
+    if (step == LifeStep::choose_slot)
         throw Failure(Errc::qemu_refused, "QEMU says of one slot after the other that it is taken, "
                                           "and query-pci that it is free");
     if (plugged && co_await cancel_requested())
@@ -186,7 +224,7 @@ asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
 
     if (!session.running())
         throw HotplugFailure(*why, DeviceState::unknown);
-    const auto left = co_await roll_back(session, device.id);
+    const auto left = co_await roll_back(session, device.id, life.state());
     if (why->advice().empty())
         why->remedy(std::string(aftermath(left)));
     else
@@ -243,7 +281,8 @@ asio::awaitable<void> unplug(Session& session, std::string id, UnplugProgress pr
     const auto action = "unplug " + id;
     std::optional<HotplugFailure> failed;
     try {
-        co_await run_unplug(session, std::move(id), std::move(progress), OnCancel::abandon);
+        co_await run_unplug(session, std::move(id), std::move(progress), OnCancel::abandon,
+                            LifeState::present);
     } catch (const HotplugFailure& failure) {
         failed = failure;
     } catch (const Failure& failure) {

@@ -2,9 +2,12 @@
 #include "qemu/machine.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/inventory.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+
+#include <algorithm>
 
 namespace kata_vfio::qemu {
 namespace asio = boost::asio;
@@ -59,19 +62,11 @@ asio::awaitable<RunState> run_state(Session& session, OnCancel mode) {
 }
 
 asio::awaitable<bool> device_present(Session& session, std::string id, OnCancel mode) {
-    auto command = qom_list("/machine/peripheral");
+    auto command = *command_of(LifeStep::verify, id);
     const auto value = co_await session.execute(std::move(command), mode);
-    const auto* list = value.if_array();
-    if (!list)
-        throw Failure(Errc::qmp_protocol,
-                      "the devices of /machine/peripheral came back as no list");
-    for (const auto& item : *list) {
-        const auto* object = item.if_object();
-        const auto* name = object ? object->if_contains("name") : nullptr;
-        if (name && name->is_string() && name->get_string() == id)
-            co_return true;
-    }
-    co_return false;
+    const auto devices = parse_peripherals(value);
+    co_return std::any_of(devices.begin(), devices.end(),
+                          [&](const Peripheral& device) { return device.id == id; });
 }
 
 } // namespace kata_vfio::qemu

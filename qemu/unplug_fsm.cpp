@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/unplug_fsm.hpp"
 
-#include "config/base/text.hpp"
-
 #include <algorithm>
 
 namespace kata_vfio::qemu {
@@ -18,124 +16,137 @@ Overloaded(F...) -> Overloaded<F...>; // clang 16 wants it written
 } // namespace
 
 UnplugFsm::UnplugFsm(std::string id, std::chrono::milliseconds deadline,
-                     std::chrono::milliseconds resend)
-    : id_(std::move(id)), limit_(deadline), resend_(resend) {}
+                     std::chrono::milliseconds resend, LifeState known)
+    : id_(std::move(id)), limit_(deadline), resend_(resend), life_(known) {}
 
 UnplugAction UnplugFsm::resume(const UnplugEvent& event, Clock::time_point now) {
-    return std::visit(Overloaded{
-                          [&](const unplug_event::Begin&) {
-                              deadline_ = now + limit_;
-                              return UnplugAction{UnplugAction::query_status};
-                          },
-                          [&](const unplug_event::Status& e) {
-                              state_ = e.state;
-                              if (!state_.before_start())
-                                  return send(now);
-                              Failure why(Errc::guest_not_ready,
-                                          "the guest has never been started (" + state_.status +
-                                              "): a removal asked for now would wedge " + id_ +
-                                              " until the next reset");
-                              why.remedy("start the guest first, or end the sandbox");
-                              return UnplugAction{UnplugAction::fail, {}, std::move(why)};
-                          },
-                          [&](const unplug_event::Accepted&) {
-                              unanswered_ = false;
-                              return deleted_ ? UnplugAction{UnplugAction::verify} : wait(now);
-                          },
-                          [&](const unplug_event::Refused& e) {
-                              unanswered_ = false;
-                              return refused(e.why, now);
-                          },
-                          [&](const unplug_event::Unanswered&) {
-                              unanswered_ = true;
-                              if (now < deadline_)
-                                  return deleted_ ? UnplugAction{UnplugAction::verify} : wait(now);
-                              return UnplugAction{UnplugAction::fail, {}, timed_out()};
-                          },
-                          [&](const unplug_event::Seen& e) { return seen(e.event, now); },
-                          [&](const unplug_event::TimeIsUp&) {
-                              // The event may have been missed; what QEMU says now decides.
-                              if (now >= deadline_)
-                                  return UnplugAction{UnplugAction::verify};
-                              return now >= next_send_ ? send(now) : wait(now);
-                          },
-                          [&](const unplug_event::Verified& e) {
-                              unanswered_ = false;
-                              return verified(e.present);
-                          },
-                      },
-                      event);
+    const auto on = [&](LifeEvent what) { return act(life_.on(what), now); };
+    return std::visit(
+        Overloaded{
+            [&](const unplug_event::Begin&) {
+                deadline_ = now + limit_;
+                return on(LifeEvent::unplug_begun);
+            },
+            [&](const unplug_event::Status& e) {
+                guest_ = e.state;
+                return on(life_event(guest_));
+            },
+            [&](const unplug_event::Accepted&) {
+                unanswered_ = false;
+                return on(LifeEvent::reply_ok);
+            },
+            [&](const unplug_event::Refused& e) {
+                unanswered_ = false;
+                said_ = e.why;
+                return on(life_event(e.why));
+            },
+            [&](const unplug_event::Unanswered&) {
+                unanswered_ = true;
+                return on(now < deadline_ ? LifeEvent::unanswered : LifeEvent::silent);
+            },
+            [&](const unplug_event::Seen& e) {
+                if (e.event.name == "STOP")
+                    guest_ = {"paused", false};
+                if (e.event.name == "RESUME") {
+                    guest_ = {"running", true};
+                    next_send_ = std::max(next_send_, now + resend_);
+                }
+                const auto what = life_event(e.event, id_);
+                return what ? on(*what) : wait(now);
+            },
+            [&](const unplug_event::TimeIsUp&) {
+                // The event may have been missed; what QEMU says now decides.
+                if (now >= deadline_)
+                    return on(LifeEvent::deadline);
+                return now >= next_send_ ? on(LifeEvent::resend_due) : wait(now);
+            },
+            [&](const unplug_event::Verified& e) {
+                unanswered_ = false;
+                return on(e.present ? LifeEvent::found_present : LifeEvent::found_absent);
+            },
+            [&](const unplug_event::Lost& e) {
+                said_ = e.why;
+                return on(LifeEvent::disconnected);
+            },
+        },
+        event);
+}
+
+UnplugAction UnplugFsm::act(LifeStep step, Clock::time_point now) {
+    switch (step) {
+    case LifeStep::ask_status:
+        return {UnplugAction::query_status};
+    case LifeStep::send_del:
+        return send(now);
+    case LifeStep::verify:
+        return {UnplugAction::verify};
+    case LifeStep::done:
+        return {UnplugAction::done};
+    case LifeStep::refuse:
+    case LifeStep::gone:
+        return fail(*said_);
+    case LifeStep::crash: {
+        auto why = *said_;
+        why.remedy(why.advice() + (why.advice().empty() ? "" : "; ") + "the removal of " + id_ +
+                   " was pending, of which QEMU 9 and later abort at a reset");
+        return fail(std::move(why));
+    }
+    case LifeStep::refuse_early: {
+        Failure why(Errc::guest_not_ready, "the guest has never been started (" + guest_.status +
+                                               "): a removal asked for now would wedge " + id_ +
+                                               " until the next reset");
+        why.remedy("start the guest first, or end the sandbox");
+        return fail(std::move(why));
+    }
+    case LifeStep::guest_refused: {
+        Failure why(Errc::guest_not_ready, "the guest refused to let " + id_ + " go");
+        why.remedy("stop what uses the device in the guest, then detach again");
+        return fail(std::move(why));
+    }
+    case LifeStep::contradiction: {
+        Failure why(Errc::qmp_protocol,
+                    "QEMU reported " + id_ + " removed, but /machine/peripheral still has it");
+        why.remedy("somebody else may have plugged a device of the same id: list the sandbox");
+        return fail(std::move(why));
+    }
+    case LifeStep::unanswered:
+        return fail(timed_out());
+    case LifeStep::wait:
+    case LifeStep::none:
+    case LifeStep::tell: // from here on a plug's, which no unplug comes to
+    case LifeStep::send_add:
+    case LifeStep::choose_slot:
+    case LifeStep::take_back:
+        break;
+    }
+    return wait(now);
 }
 
 UnplugAction UnplugFsm::send(Clock::time_point now) {
+    if (sent_ > 0 && now >= deadline_) // asked once more in vain
+        return fail(timed_out());
     ++sent_;
     next_send_ = now + resend_;
     return {UnplugAction::send_device_del};
 }
 
 UnplugAction UnplugFsm::wait(Clock::time_point now) {
+    if (sent_ == 0)
+        return send(now);
     // A stopped guest's request stays queued in QEMU: sending it again would tell us nothing.
-    const bool may_resend = state_.running && sent_ > 0;
-    auto until = may_resend ? std::min(next_send_, deadline_) : deadline_;
+    auto until = guest_.running ? std::min(next_send_, deadline_) : deadline_;
     return {UnplugAction::wait, std::max(until, now)};
 }
 
-UnplugAction UnplugFsm::refused(const QmpFailure& why, Clock::time_point now) {
-    if (why.refusal() == Refusal::device_not_found) {
-        not_found_ = true;
-        return {UnplugAction::verify};
-    }
-    if (deleted_)
-        return {UnplugAction::verify};
-    // The guest has been asked and has not answered; that is what we wait for.
-    if (why.refusal() == Refusal::unplug_pending || why.refusal() == Refusal::unplug_busy)
-        return wait(now);
-    return {UnplugAction::fail, {}, why};
-}
-
-UnplugAction UnplugFsm::seen(const Event& event, Clock::time_point now) {
-    if (event.name == "STOP")
-        state_ = {"paused", false};
-    if (event.name == "RESUME") {
-        state_ = {"running", true};
-        next_send_ = std::max(next_send_, now + resend_);
-    }
-    if (event.name == "DEVICE_DELETED") {
-        deleted_ = true;
-        return {UnplugAction::verify};
-    }
-    if (event.name == "DEVICE_UNPLUG_GUEST_ERROR") {
-        Failure why(Errc::guest_not_ready, "the guest refused to let " + id_ + " go");
-        why.remedy("stop what uses the device in the guest, then detach again");
-        return {UnplugAction::fail, {}, std::move(why)};
-    }
-    return wait(now);
-}
-
-UnplugAction UnplugFsm::verified(bool present) {
-    if (!present)
-        return {UnplugAction::done};
-    if (deleted_ || not_found_) {
-        Failure why(Errc::qmp_protocol,
-                    "QEMU reported " + id_ + " removed, but /machine/peripheral still has it");
-        why.remedy("somebody else may have plugged a device of the same id: list the sandbox");
-        return {UnplugAction::fail, {}, std::move(why)};
-    }
-    return {UnplugAction::fail, {}, timed_out()};
-}
-
 bool UnplugFsm::wants(const Event& event) const {
-    if (event.name == "STOP" || event.name == "RESUME")
-        return true;
-    // Children of the device are announced first, with a path and no id.
-    return (event.name == "DEVICE_DELETED" || event.name == "DEVICE_UNPLUG_GUEST_ERROR") &&
-           event.text("device") == id_;
+    const auto what = life_event(event, id_);
+    return what && *what != LifeEvent::child_deleted;
 }
 
 std::string UnplugFsm::note() const {
-    if (sent_ == 0 || state_.running)
+    if (sent_ == 0 || guest_.running)
         return {};
-    return "the guest is not running (" + state_.status + "): it can let " + id_ +
+    return "the guest is not running (" + guest_.status + "): it can let " + id_ +
            " go only when it continues";
 }
 
@@ -150,8 +161,8 @@ Failure UnplugFsm::timed_out() const {
     Failure why(Errc::unplug_timeout, "the guest did not let " + id_ + " go" + within + " (asked " +
                                           std::to_string(sent_) +
                                           (sent_ == 1 ? " time)" : " times)"));
-    if (!state_.running)
-        why.blocked_by("the guest is not running: " + state_.status)
+    if (!guest_.running)
+        why.blocked_by("the guest is not running: " + guest_.status)
             .remedy("let the guest continue, then detach again; the device is still in it");
     else
         why.blocked_by("a guest that has not booted yet, has no ACPI hot-plug, or is hung")

@@ -2,9 +2,7 @@
 #pragma once
 
 #include "config/base/failure.hpp"
-#include "qemu/machine.hpp"
-#include "qemu/qmp/error.hpp"
-#include "qemu/qmp/message.hpp"
+#include "qemu/device_life.hpp"
 
 #include <chrono>
 #include <optional>
@@ -31,12 +29,15 @@ struct TimeIsUp {}; ///< UnplugAction::until has passed
 struct Verified {   ///< the answer to verify: is the id still in /machine/peripheral
     bool present;
 };
+struct Lost { ///< the connection has ended
+    Failure why;
+};
 } // namespace unplug_event
 
 using UnplugEvent =
     std::variant<unplug_event::Begin, unplug_event::Status, unplug_event::Accepted,
                  unplug_event::Refused, unplug_event::Unanswered, unplug_event::Seen,
-                 unplug_event::TimeIsUp, unplug_event::Verified>;
+                 unplug_event::TimeIsUp, unplug_event::Verified, unplug_event::Lost>;
 
 struct UnplugAction {
     enum Kind {
@@ -52,45 +53,41 @@ struct UnplugAction {
     std::optional<Failure> why{};
 };
 
-/// The decisions of an unplug, without timers or sockets. DEVICE_DELETED, "already in the process",
-/// DeviceNotFound, a request lost in early boot and a stopped guest each have a test of their own.
-///
-/// system_reset is never used to force it: on QEMU 10.0 that aborts QEMU
-/// (hw/core/resetcontainer.c, device_del + system_reset).
+/// An unplug: the decisions of qemu/device_life.hpp with a clock and words for people, without
+/// timers or sockets. Nothing but device_del ever goes to the guest: see life_cell().
 class UnplugFsm {
   public:
     using Clock = std::chrono::steady_clock;
 
-    UnplugFsm(std::string id, std::chrono::milliseconds deadline, std::chrono::milliseconds resend);
+    /// `known` is what was known of the device before: plugging when it is to be taken back.
+    UnplugFsm(std::string id, std::chrono::milliseconds deadline, std::chrono::milliseconds resend,
+              LifeState known = LifeState::present);
 
     UnplugAction resume(const UnplugEvent& event, Clock::time_point now);
 
-    /// Whether an event concerns this unplug: DEVICE_DELETED of this id (path-only ones are the
-    /// device's children), DEVICE_UNPLUG_GUEST_ERROR of this id, STOP, RESUME.
+    /// Whether an event concerns this unplug: not those of other devices, nor of children.
     bool wants(const Event& event) const;
 
     /// What it waits for, for progress: "the guest is paused: ...", "" when nothing special.
     std::string note() const;
-    /// The last thing asked of QEMU got no answer: the device's state is not known.
-    bool unanswered() const noexcept { return unanswered_; }
+    LifeState state() const noexcept { return life_.state(); }
     /// How often device_del was written.
     unsigned sent() const noexcept { return sent_; }
 
   private:
+    UnplugAction act(LifeStep step, Clock::time_point now);
     UnplugAction send(Clock::time_point now);
     UnplugAction wait(Clock::time_point now);
-    UnplugAction refused(const QmpFailure& why, Clock::time_point now);
-    UnplugAction seen(const Event& event, Clock::time_point now);
-    UnplugAction verified(bool present);
+    UnplugAction fail(Failure why) const { return {UnplugAction::fail, {}, std::move(why)}; }
     Failure timed_out() const;
 
     std::string id_;
     std::chrono::milliseconds limit_, resend_;
     Clock::time_point deadline_{}, next_send_{};
-    RunState state_;
+    DeviceLife life_;
+    RunState guest_;
+    std::optional<Failure> said_; ///< the last refusal, or what the connection was lost with
     unsigned sent_ = 0;
-    bool deleted_ = false;    ///< DEVICE_DELETED came
-    bool not_found_ = false;  ///< QEMU says it has no such device
     bool unanswered_ = false; ///< the last command got no answer
 };
 

@@ -149,6 +149,20 @@ fs::path group_node(const HostRoot& root, int group) {
     return root.dev("vfio") / std::to_string(group);
 }
 
+bool has_iommufd(const HostRoot& root) {
+    std::error_code none;
+    return fs::exists(root.dev("iommu"), none);
+}
+
+std::optional<fs::path> cdev_node(const HostRoot& root, const fs::path& sysfs) {
+    for (const auto& cdev : names_in(root.root() / sysfs.relative_path() / "vfio-dev")) {
+        std::error_code none;
+        if (const auto node = root.dev("vfio/devices") / cdev; fs::exists(node, none))
+            return root.told(node);
+    }
+    return std::nullopt;
+}
+
 NodeTarget resolve_node(const HostRoot& root, std::string_view path) {
     if (!path.starts_with('/') || path.find('\0') != path.npos)
         throw Failure(Errc::malformed_device, kata_vfio::quoted(path) + " is not an absolute path")

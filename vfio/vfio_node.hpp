@@ -49,4 +49,13 @@ NodeTarget resolve_devnum(const HostRoot& root, unsigned major, unsigned minor);
 /// "/dev/vfio/N" below the injected root; whether it exists is another question.
 std::filesystem::path group_node(const HostRoot& root, int group);
 
+/// Whether the kernel offers iommufd: /dev/iommu is there (CONFIG_IOMMUFD, 6.2 and on).
+bool has_iommufd(const HostRoot& root);
+
+/// The device's own node, "/dev/vfio/devices/vfioN" as the host names it; `sysfs` is the device's
+/// directory as the host names it. nullopt without CONFIG_VFIO_DEVICE_CDEV (6.6 and on), and while
+/// no VFIO driver has the device.
+std::optional<std::filesystem::path> cdev_node(const HostRoot& root,
+                                               const std::filesystem::path& sysfs);
+
 } // namespace kata_vfio::vfio

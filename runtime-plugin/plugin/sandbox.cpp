@@ -34,6 +34,8 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
 
 asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
     bus_.reset();
+    capabilities_.reset();
+    iommufd_added_ = false;
     const auto log = start_qmp_log(context_, id_, qmp_socket);
     session_ = co_await qemu::connect_logged(log, qmp_socket, context_.qmp_timeouts);
     // Weak: the session is owned by this sandbox and may outlive it by its own pending work.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "config/base/unique_fd.hpp"
+#include "qemu/capabilities.hpp"
+#include "qemu/hotplug.hpp"
 #include "qemu/pci_slots.hpp"
 #include "qemu/qmp/proxy/proxy.hpp"
 #include "qemu/qmp/session.hpp"
@@ -90,7 +92,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// `all_sent` runs when QEMU works on the last one, with every guest address in its place.
     boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
                                       const Caller& caller, const std::function<void()>& all_sent);
-    boost::asio::awaitable<void> ask_bus();
+    /// Also warns of what is attached on record and not in QEMU.
+    boost::asio::awaitable<void> ask_bus(const SandboxState& state);
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.
     boost::asio::awaitable<Attachment> detach_one(SandboxState& state, std::string qdev_id,
@@ -103,6 +106,17 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed. Throws
     /// Failure(removal_pending) with the pid when it still runs at the deadline.
     boost::asio::awaitable<void> await_exit(const SandboxState& state);
+
+    // sandbox_iommufd.cpp
+    /// Configuration and kernel offer it; of QEMU it says nothing.
+    bool host_offers_iommufd() const;
+    /// A QEMU that does not answer can't do it: an attach is not to fail for that.
+    boost::asio::awaitable<void> take_capabilities(qemu::CapabilityProbe& probe);
+    /// qemu::plug() by the device's own node where `cdev` and QEMU takes it. When QEMU refuses that
+    /// (its jail may lack the nodes), by the group's, and so for the rest of this connection.
+    boost::asio::awaitable<qemu::Plugged>
+    plug_device(std::shared_ptr<qemu::Session> session, qemu::VfioDevice device, bool cdev,
+                std::optional<qemu::RootBus> known, std::function<void(const qemu::Plugged&)> sent);
 
     boost::json::object plan(const std::vector<Target>& targets) const;
     void progress(std::uint64_t ticket, const std::string& text) const;
@@ -123,6 +137,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
     /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.
     std::optional<qemu::RootBus> bus_;
+    /// Of the QEMU connected to; asked for by the first attach that can make use of them.
+    std::optional<qemu::Capabilities> capabilities_;
+    bool iommufd_added_ = false; ///< our iommufd object is in the QEMU connected to
     std::unique_ptr<qemu::Proxy> proxy_;
     std::set<std::string> taints_;  ///< told by the proxy since it was opened
     std::optional<Failure> policy_; ///< why nothing may be attached; set at open

@@ -2,15 +2,17 @@
 #include "mdev/mdev_create.hpp"
 #include "qemu/device_add.hpp"
 #include "qemu/hotplug.hpp"
-#include "qemu/pci_slots.hpp"
+#include "qemu/inventory.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 #include "vfio/driver_binding.hpp"
 #include "vfio/pci_function.hpp"
+#include "vfio/vfio_node.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace kata_vfio::plugin {
@@ -94,8 +96,14 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
     throw failure;
 }
 
-asio::awaitable<void> Sandbox::ask_bus() {
-    bus_ = co_await qemu::root_bus(*session_);
+asio::awaitable<void> Sandbox::ask_bus(const SandboxState& state) {
+    const auto inventory = co_await qemu::inventory(*session_);
+    bus_ = inventory.root_bus();
+    for (const auto& attachment : state.attachments)
+        if (!attachment.unplugged && inventory.state(attachment.id) != qemu::LifeState::present)
+            context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU has " + attachment.id +
+                                                " no more, and nobody here has detached it: detach "
+                                                "it to give its host side back");
 }
 
 asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const SandboxState& state,
@@ -103,7 +111,12 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
                                                       const Caller& caller) {
     const auto parsed = parse_device(request.device, request.uuid);
     if (!bus_ || !bus_->next_free())
-        co_await ask_bus();
+        co_await ask_bus(state);
+    // QEMU answers while the host is at work: no round trip of its own.
+    const auto session = session_; // a close() meanwhile must not take it away
+    std::optional<qemu::CapabilityProbe> probe;
+    if (!request.dry_run && !capabilities_ && host_offers_iommufd())
+        probe.emplace(*session);
     std::vector<Target> targets;
     // All in one trip: each one to the pool and back costs two wake-ups of a thread.
     auto look_and_take = [&] {
@@ -116,11 +129,13 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     };
     auto room = co_await on_host(context_.host_pool, look_and_take);
     if (!*room) { // what we remember of the bus may be out of date
-        co_await ask_bus();
+        co_await ask_bus(state);
         room = co_await on_host(context_.host_pool, look_and_take);
     }
     if (!*room)
         throw bus_->full(targets.size());
+    if (probe)
+        co_await take_capabilities(*probe);
     co_return targets;
 }
 
@@ -148,6 +163,8 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
     for (auto& target : targets) {
         refuse_if_cancelled();
         take_host_step(journal, target, caller);
+        if (host_offers_iommufd())
+            target.cdev = vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
     }
 }
 
@@ -195,6 +212,9 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
 asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
                                     const Caller& caller, const std::function<void()>& all_sent) {
     const auto session = session_; // a close() meanwhile must not take it away
+    // A group's functions go one way or the other: the kernel refuses a mixture.
+    const bool cdevs = std::all_of(targets.begin(), targets.end(),
+                                   [](const Target& target) { return target.cdev; });
     for (auto& target : targets) {
         auto& attachment = target.attachment;
         if (caller.gave_up())
@@ -211,7 +231,8 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
                 if (&target == &targets.back())
                     all_sent();
             };
-            const auto plugged = co_await qemu::plug(*session, device, known, std::move(sent));
+            const auto plugged =
+                co_await plug_device(session, device, cdevs, known, std::move(sent));
             journal.done();
             // Another slot than the one we knew as free: somebody else was at the bus.
             if (known && plugged.slot == known->next_free()) {

@@ -18,6 +18,9 @@ struct Target {
     Attachment attachment; ///< all but guest_address; iommu_group none for a vGPU to be made
     /// The function is on a host driver (or on none): it has to be bound to vfio-pci first.
     bool needs_bind = false;
+    /// The kernel has a node of its own for it: looked for once the host steps are taken, and only
+    /// where [vfio] iommufd is auto.
+    bool cdev = false;
 };
 
 /// Finds out what a request means on this host, and refuses what can be refused without touching

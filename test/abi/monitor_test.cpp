@@ -138,5 +138,22 @@ TEST_F(Monitor, QemuDiesDuringADetach) {
     expect_untouched(before);
 }
 
+// The guest, or the host's vfio, threw it out while nobody was connected.
+TEST_F(Monitor, WhatQemuHasNoMoreIsToldWhenItsBusIsAskedForAgain) {
+    start_with_sandbox();
+    const auto attached = host->attach(sandbox, gpu);
+    ASSERT_TRUE(attached.ok()) << attached;
+    host.reset();
+    machine->eject(attached.attachments.at(0).id);
+    restart(configuration());
+    const auto again = host->attach(sandbox, gpu);
+    EXPECT_EQ(again.status, KATA_VFIO_E_ALREADY_ATTACHED) << again;
+    EXPECT_THAT(host->log(), ::testing::Contains(
+                                 HasSubstr("sandbox sb1: QEMU has vfio-0000.00.02.0 no more, and "
+                                           "nobody here has detached it: detach it")));
+    const auto detached = host->detach(sandbox, gpu);
+    EXPECT_TRUE(detached.ok()) << detached;
+}
+
 } // namespace
 } // namespace kata_vfio::abi_test

@@ -5,7 +5,7 @@
 // Line 1: deadline and re-send in ms. Then what comes of the action the machine wants, a line each:
 // "STATUS" for query_status (running only if it is "running"); "ok", "no answer" or "CLASS:DESC"
 // for device_del; an event's JSON or "N" (ms that pass) while waiting; "gone", "there" or "no
-// answer" for verify.
+// answer" for verify. "eof" ends the connection wherever it is.
 #include "qemu/unplug_fsm.hpp"
 #include "test/fuzz/fuzz.hpp"
 #include "vfio/sysfs_read.hpp"
@@ -37,7 +37,9 @@ class Adaptor {
     void answer(std::string_view line) {
         bool absent = false;
         UnplugEvent event = unplug_event::Unanswered{};
-        if (action_.kind == UnplugAction::query_status) {
+        if (line == "eof") {
+            event = unplug_event::Lost{Failure(Errc::qemu_gone, "QEMU closed the connection")};
+        } else if (action_.kind == UnplugAction::query_status) {
             RunState state{std::string(line), line == "running"};
             early_ = state.before_start();
             event = unplug_event::Status{std::move(state)};
@@ -73,6 +75,10 @@ class Adaptor {
         require(action.kind != UnplugAction::send_device_del || !early_,
                 "no device_del before the guest was started");
         require(action.kind != UnplugAction::done || absent, "done only when proven gone");
+        require(action.kind != UnplugAction::done || fsm_.state() == LifeState::absent,
+                "done is absent");
+        require(fsm_.state() != LifeState::absent || action.kind == UnplugAction::done,
+                "absent only when proven");
         require(action.why.has_value() == (action.kind == UnplugAction::fail), "failure says why");
         if (action.kind == UnplugAction::wait)
             require(action.until >= now_ && action.until <= std::max(now_, begun_ + limit_),

@@ -108,6 +108,7 @@ TEST(Stock, OurOwnKeysArrive) {
     EXPECT_EQ(v.qmp_log_max_bytes, 65536);
     EXPECT_EQ(v.qmp_log_files, 2);
     EXPECT_EQ(v.qmp_log_redact, (std::vector<std::string>{"password", "arguments.secret"}));
+    EXPECT_EQ(v.iommufd, "auto");
     EXPECT_EQ(v.timeouts.connect, milliseconds(1));
     EXPECT_EQ(v.timeouts.greeting, milliseconds(600000));
     EXPECT_EQ(v.timeouts.query, milliseconds(1001));

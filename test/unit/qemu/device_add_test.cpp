@@ -37,12 +37,14 @@ TEST(DeviceAdd, TypesAreWhatQemu10Checks) {
     device.rombar = 0;
     device.romfile = "";
     device.display = "off";
+    device.iommufd = "vfio-iommufd";
     const auto arguments = encode_device_add(device);
     EXPECT_TRUE(arguments.at("addr").is_string()); // an integer would be a devfn there
     EXPECT_TRUE(arguments.at("multifunction").is_bool());
     EXPECT_TRUE(arguments.at("rombar").is_int64());
     EXPECT_EQ(arguments.at("romfile"), "");
     EXPECT_EQ(arguments.at("display"), "off");
+    EXPECT_EQ(arguments.at("iommufd"), "vfio-iommufd");
 }
 
 TEST(DeviceAdd, IdsQemuCouldNotAddressAgain) {

@@ -329,6 +329,36 @@ TEST(PeerFault, NotFoundAfterAnUnansweredRequestIsDone) {
     EXPECT_EQ(peer.finish(), None{});
 }
 
+// libvirt's rule: the event was seen, so the error is none.
+TEST(PeerFault, ErrorAfterTheEventIsNoError) {
+    FakeQmp peer;
+    proven(peer.greeting()
+               .capabilities()
+               .expect("query-status")
+               .reply(running)
+               .expect("device_del")
+               .event("DEVICE_DELETED", of_device("gpu0"))
+               .error("GenericError", "Something of gpu0 went wrong"))
+        .start();
+    run([&] { return unplug_at(peer.path(), patient()); });
+    EXPECT_EQ(peer.finish(), None{});
+}
+
+TEST(PeerFault, AbortOnResetBeforeTheRequestIsAnsweredIsACrash) {
+    FakeQmp peer;
+    peer.greeting()
+        .capabilities()
+        .expect("query-status")
+        .reply(running)
+        .expect("device_del")
+        .event("RESET", {{"guest", true}, {"reason", "guest-reset"}})
+        .close()
+        .start();
+    expect(unplug_failure(peer), Errc::qemu_gone, DeviceState::unknown,
+           "the removal of gpu0 was pending, of which QEMU 9 and later abort at a reset");
+    EXPECT_EQ(peer.finish(), None{});
+}
+
 TEST(PeerFault, AlreadyInTheProcessThenSuccess) {
     FakeQmp peer;
     proven(peer.greeting()
@@ -368,7 +398,8 @@ TEST(PeerFault, AbortOnResetDuringAnUnplugIsACrash) {
     FakeQmp peer;
     asked(peer).event("RESET", {{"guest", true}, {"reason", "guest-reset"}}).close().start();
     expect(unplug_failure(peer), Errc::qemu_gone, DeviceState::unknown,
-           "its last event was RESET; QEMU ended right after a guest reset, which is a crash");
+           "its last event was RESET; QEMU ended right after a guest reset, which is a crash: see "
+           "its log; the removal of gpu0 was pending, of which QEMU 9 and later abort at a reset");
     EXPECT_EQ(peer.finish(), None{});
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What real QEMUs of both generations said (test/fixtures/recorded, made by test/record-qmp),
 // through our parsers.
+#include "qemu/capabilities.hpp"
+#include "qemu/inventory.hpp"
 #include "qemu/machine.hpp"
 #include "qemu/pci_slots.hpp"
 #include "qemu/qmp/error.hpp"
@@ -203,6 +205,26 @@ TEST_P(Recorded, PeripheralsAreListedByTheirId) {
     EXPECT_EQ(names(reply("bus-after-two", 2)), (std::set<std::string>{"type", "gpu0", "nic0"}));
 }
 
+TEST_P(Recorded, InventoryFromTheTwoReplies) {
+    const auto seen = [](const std::string& session, std::size_t pci) {
+        const auto inventory = Inventory::parse(reply(session, pci), reply(session, pci + 1));
+        std::vector<std::string> out;
+        for (const auto& device : inventory.devices())
+            out.push_back(device.id + ' ' + device.type + ' ' + device.guest_address + ' ' +
+                          std::string(text(device.state)));
+        return out;
+    };
+    using Lines = std::vector<std::string>;
+    EXPECT_EQ(seen("bus-before", 0), Lines{});
+    EXPECT_EQ(seen("bus-after", 1), Lines{"gpu0 virtio-rng-pci 0000:00:05.0 present"});
+    EXPECT_EQ(seen("bus-after-two", 1), (Lines{"gpu0 virtio-rng-pci 0000:00:05.0 present",
+                                               "nic0 e1000 0000:00:1d.0 present"}));
+    // The bus as it was, QEMU's book from before the second plug.
+    const auto between = Inventory::parse(reply("bus-after-two", 1), reply("bus-after", 2));
+    EXPECT_EQ(between.state("gpu0"), LifeState::present);
+    EXPECT_EQ(between.state("nic0"), LifeState::removing);
+}
+
 TEST_P(Recorded, FullBus) {
     const auto full = bus("bus-full");
     EXPECT_EQ(full.next_free(), std::nullopt);
@@ -319,4 +341,13 @@ TEST_P(Recorded, CommandsAndPropertiesWeSendAreKnown) {
         EXPECT_EQ(properties.contains(property), !is_old()) << property;
     EXPECT_EQ(properties.contains("x-enable-migration"), is_old());
     EXPECT_FALSE(properties.contains("ramfb")); // vfio-pci-nohotplug's alone
+}
+
+TEST_P(Recorded, Capabilities) {
+    Capabilities expected;
+    expected.sysfsdev = expected.unplug_guest_error = true;
+    expected.fd = expected.iommufd = expected.iommufd_object = !is_old();
+    const auto found = parse_capabilities(reply("query-qmp-schema"), reply("vfio-pci-properties"));
+    EXPECT_EQ(found, expected);
+    EXPECT_EQ(found.takes_iommufd(), !is_old());
 }

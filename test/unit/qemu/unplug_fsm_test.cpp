@@ -110,7 +110,7 @@ TEST_F(Unplug, LostInEarlyBootIsSentAgainUntilTheDeadline) {
                    "the guest did not let gpu0 go within 20000 ms (asked 14 times) (blocked by a "
                    "guest that has not booted yet, has no ACPI hot-plug, or is hung); detach again "
                    "once the guest has booted; the device is still in it");
-    EXPECT_FALSE(fsm_.unanswered());
+    EXPECT_EQ(fsm_.state(), LifeState::unplug_pending);
 }
 
 TEST_F(Unplug, AMissedEventIsFoundByAskingAtTheDeadline) {
@@ -172,7 +172,7 @@ TEST_F(Unplug, UnansweredIsWaitedOutThenUnknown) {
     now_ += 10s;
     expect_failure(go(ev::Unanswered{}), Errc::unplug_timeout,
                    "QEMU did not answer about gpu0 within 20000 ms");
-    EXPECT_TRUE(fsm_.unanswered());
+    EXPECT_EQ(fsm_.state(), LifeState::lost);
 }
 
 TEST_F(Unplug, StillThereAfterTheEventIsToldAsItIs) {
@@ -187,7 +187,26 @@ TEST_F(Unplug, WantsItsOwnEventsOnly) {
     EXPECT_TRUE(fsm_.wants(event("DEVICE_DELETED", {{"device", "gpu0"}})));
     EXPECT_FALSE(fsm_.wants(event("DEVICE_DELETED", {{"path", "/machine/peripheral/gpu0/vb"}})));
     EXPECT_FALSE(fsm_.wants(event("DEVICE_DELETED", {{"device", "gpu1"}})));
+    EXPECT_TRUE(fsm_.wants(event("DEVICE_DELETED", {{"path", "/machine/peripheral/gpu0"}})));
     EXPECT_FALSE(fsm_.wants(event("RTC_CHANGE")));
     EXPECT_TRUE(fsm_.wants(event("STOP")));
     EXPECT_TRUE(fsm_.wants(event("RESUME")));
+}
+
+TEST_F(Unplug, LostConnectionIsToldAsItIsAndACrashAsOne) {
+    Failure end(Errc::qemu_gone, "QEMU closed the connection");
+    end.remedy("see QEMU's log");
+    begin();
+    go(ev::Accepted{});
+    expect_failure(go(ev::Lost{end}), Errc::qemu_gone,
+                   "QEMU closed the connection; see QEMU's log");
+    EXPECT_EQ(fsm_.state(), LifeState::lost);
+
+    fsm_ = UnplugFsm("gpu0", 20s, 1500ms);
+    begin();
+    go(ev::Accepted{});
+    EXPECT_EQ(go(ev::Seen{event("RESET")}).kind, UnplugAction::wait);
+    expect_failure(go(ev::Lost{end}), Errc::qemu_gone,
+                   "see QEMU's log; the removal of gpu0 was pending, of which QEMU 9 and later "
+                   "abort at a reset");
 }

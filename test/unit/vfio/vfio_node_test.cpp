@@ -67,6 +67,24 @@ TEST_F(Node, DeviceNode) {
                 HasSubstr("has no device in /sys/class/vfio-dev"));
 }
 
+TEST_F(Node, DeviceNodeOfADevice) {
+    const auto of = [&](const std::string& sysfs) { return cdev_node(root.host(), sysfs); };
+    EXPECT_EQ(of("/sys/bus/pci/devices/0000:01:00.0"), std::nullopt);
+    root.populate_cdev("vfio3", "0000:01:00.0");
+    root.populate_cdev("vfio4", uuid);
+    EXPECT_EQ(of("/sys/bus/pci/devices/0000:01:00.0"), "/dev/vfio/devices/vfio3");
+    EXPECT_EQ(of("/sys/bus/mdev/devices/" + std::string(uuid)), "/dev/vfio/devices/vfio4");
+    EXPECT_EQ(of("/sys/bus/pci/devices/0000:77:00.0"), std::nullopt);
+    std::filesystem::remove(root.at("/dev/vfio/devices/vfio3")); // CONFIG_VFIO_DEVICE_CDEV is off
+    EXPECT_EQ(of("/sys/bus/pci/devices/0000:01:00.0"), std::nullopt);
+}
+
+TEST_F(Node, Iommufd) {
+    EXPECT_FALSE(has_iommufd(root.host()));
+    root.write("/dev/iommu", "");
+    EXPECT_TRUE(has_iommufd(root.host()));
+}
+
 TEST_F(Node, DeviceNodeOnAKernelWithoutThem) {
     EXPECT_THAT(refusal(Errc::device_not_found, "/dev/vfio/devices/vfio0"),
                 HasSubstr("CONFIG_VFIO_DEVICE_CDEV"));
