@@ -66,6 +66,8 @@ struct Timeouts {
     std::chrono::milliseconds device_del{30000};
     std::chrono::milliseconds unplug{20000};
     std::chrono::milliseconds unplug_resend{2000}; ///< always below unplug
+    std::chrono::milliseconds reconnect{10000};
+    std::chrono::milliseconds unresponsive{15000};
     std::chrono::milliseconds host_write{10000};
     std::chrono::milliseconds device_node{5000};
 };
