@@ -200,9 +200,9 @@ QmpFailure::QmpFailure(const Classified& what, std::string command, std::string 
 
 CommandLost::CommandLost(const Failure& why, std::string where, std::string command, bool sent)
     : Failure(why.code(), why.problem() + "; connection lost, " +
-                              (sent ? "whether " + command + " was done is not known"
-                                    : command + " was not sent")),
+                              (sent ? "whether it was done is not known" : "it was not sent")),
       where_(std::move(where)), command_(std::move(command)), sent_(sent) {
+    during(command_);
     if (why.sys_errno() != 0)
         sys(why.sys_errno());
     else if (!why.verbatim().empty())

@@ -84,8 +84,7 @@ TEST_F(Reconnect, AttachFindsTheDeviceGone) {
     const auto answer = host->wait(ticket);
     expect_refused(answer, KATA_VFIO_E_QEMU_GONE, before);
     EXPECT_THAT(answer.problem, HasSubstr("QEMU closed the connection on " + machine->path()));
-    EXPECT_THAT(answer.problem,
-                HasSubstr("connection lost, whether device_add was done is not known"));
+    EXPECT_THAT(answer.problem, HasSubstr("connection lost, whether it was done is not known"));
     EXPECT_THAT(answer.remedy, HasSubstr("connected again: QEMU does not have it"));
     machine->refuse_device_add("");
     const auto next = host->attach(sandbox, type8, uuid_a);
@@ -157,7 +156,7 @@ TEST_F(Reconnect, ClientsOfTheProxyStayAndHearWhatWasMissed) {
     machine->unblock();
     const auto lost = client.line();
     EXPECT_THAT(lost, HasSubstr("{\"id\": 1, \"error\": {\"class\": \"GenericError\""));
-    EXPECT_THAT(lost, HasSubstr("connection lost, whether query-pci was done is not known"));
+    EXPECT_THAT(lost, HasSubstr("connection lost, whether it was done is not known"));
     const auto event = client.line();
     EXPECT_THAT(event, HasSubstr("\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"" + id_ +
                                  "\", \"path\": \"/machine/peripheral/" + id_ +

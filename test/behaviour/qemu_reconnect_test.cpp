@@ -131,7 +131,7 @@ TEST_F(QemuReconnect, WhatBecameOfADeviceAddShowsInTheInventory) {
             co_await session->finish(std::move(adding));
             ADD_FAILURE() << "answered over a connection that was cut";
         } catch (const CommandLost& lost) {
-            EXPECT_NE(std::string(lost.what()).find("whether device_add was done is not known"),
+            EXPECT_NE(std::string(lost.what()).find("whether it was done is not known"),
                       std::string::npos)
                 << lost.what();
         }
