@@ -338,6 +338,15 @@ std::vector<Key> timeout_keys() {
                 "After how long an unanswered device_del is sent again: a guest still booting "
                 "loses the first. 2 s suits ACPI on the pc machine: QEMU takes a repetition after "
                 "1 ms, a guest at work needs under 0.1 s. Must be below unplug."),
+        timeout("reconnect", SLOT(vfio.timeouts.reconnect),
+                "From a lost QMP connection until reconnecting is given up, for now: the next "
+                "call tries again. QEMU itself takes us back at once, and one that has ended "
+                "refuses at once; what takes time is another client that got the monitor first."),
+        timeout("unresponsive", SLOT(vfio.timeouts.unresponsive),
+                "How long QEMU may owe the answer to its oldest command before it is reported as "
+                "unresponsive; commands keep their own limits. Between what a device_add that pins "
+                "a large guest takes (seconds) and the limit of device_add, so that the report "
+                "comes before the failure."),
         timeout("host_write", SLOT(vfio.timeouts.host_write),
                 "A write to sysfs that may block: removing an mdev or unbinding a function waits "
                 "in the kernel for whoever has it open, and no signal ends that. 10 s outlast a "

@@ -67,6 +67,8 @@ struct Timeouts {
     std::chrono::milliseconds device_del{30000};   ///< may stand behind a device_add
     std::chrono::milliseconds unplug{20000};       ///< a guest's boot, and several re-sends
     std::chrono::milliseconds unplug_resend{2000}; ///< ACPI takes < 0.1 s; always below unplug
+    std::chrono::milliseconds reconnect{10000};    ///< somebody else may get the monitor first
+    std::chrono::milliseconds unresponsive{15000}; ///< above a large guest's device_add
     std::chrono::milliseconds host_write{10000};   ///< a QEMU that ends and unpins memory
     std::chrono::milliseconds device_node{5000};   ///< 1 ms by the kernel, seconds by a busy udev
 };

@@ -52,6 +52,12 @@ struct Timeouts {
     Duration unplug{20000};
     /// A request lost in early boot must be sent again; a guest at work needs 8-80 ms.
     Duration unplug_resend{1500};
+    /// The oldest command's wait for its answer before QEMU is called unresponsive. Ends nothing. A
+    /// settled QEMU takes ms, a device_add that pins a large guest seconds.
+    Duration unresponsive{15000};
+    /// From a lost connection until reconnecting is given up. QEMU itself listens again at once;
+    /// the rest is for another client that has taken the monitor meanwhile.
+    Duration reconnect{10000};
 
     Timeouts() {}
     Duration of(CommandClass cls) const noexcept;

@@ -198,4 +198,19 @@ QmpFailure::QmpFailure(const Classified& what, std::string command, std::string 
         remedy(std::string(what.remedy));
 }
 
+CommandLost::CommandLost(const Failure& why, std::string where, std::string command, bool sent)
+    : Failure(why.code(), why.problem() + "; connection lost, " +
+                              (sent ? "whether it was done is not known" : "it was not sent")),
+      where_(std::move(where)), command_(std::move(command)), sent_(sent) {
+    during(command_);
+    if (why.sys_errno() != 0)
+        sys(why.sys_errno());
+    else if (!why.verbatim().empty())
+        said(why.verbatim());
+    if (!why.blocker().empty())
+        blocked_by(why.blocker());
+    if (!why.advice().empty())
+        remedy(why.advice());
+}
+
 } // namespace kata_vfio::qemu

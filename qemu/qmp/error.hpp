@@ -48,4 +48,22 @@ class QmpFailure : public Failure {
     Refusal refusal_;
 };
 
+/// The connection ended before a command was answered. code() is that of the loss (qemu_gone, ..),
+/// and the problem says that the connection is lost, of which socket, and what that means for the
+/// command: one that was sent may have been carried out or not, and only QEMU can tell, over
+/// another connection (see Monitor).
+class CommandLost : public Failure {
+  public:
+    CommandLost(const Failure& why, std::string where, std::string command, bool sent);
+
+    const std::string& where() const noexcept { return where_; }
+    const std::string& command() const noexcept { return command_; }
+    /// False: QEMU has seen nothing of it, so it was certainly not done.
+    bool sent() const noexcept { return sent_; }
+
+  private:
+    std::string where_, command_;
+    bool sent_;
+};
+
 } // namespace kata_vfio::qemu

@@ -45,6 +45,9 @@ struct Event {
     boost::json::object data;
     std::int64_t seconds = -1;
     std::int64_t microseconds = -1;
+    /// QEMU did not send it to us: after a reconnect its answers show that it must have happened
+    /// while we were away (see Monitor). The times are then those of finding out.
+    bool synthesised = false;
 
     /// data[key] as text, "" when it is absent or no string.
     std::string_view text(std::string_view key) const noexcept;

@@ -121,12 +121,24 @@ void Session::on_lost(LostHandler handler) {
     impl_->on_lost_ = std::move(handler);
 }
 
+void Session::on_state(StateHandler handler) {
+    impl_->on_state_ = std::move(handler);
+}
+
 void Session::close() {
     impl_->close();
 }
 
 bool Session::running() const noexcept {
-    return impl_->fsm_.state() == SessionState::running;
+    return impl_->fsm_.open();
+}
+
+SessionState Session::state() const noexcept {
+    return impl_->fsm_.state();
+}
+
+bool Session::crashed() const noexcept {
+    return impl_->fsm_.crashed();
 }
 
 std::optional<Failure> Session::lost() const {

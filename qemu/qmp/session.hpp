@@ -7,6 +7,7 @@
 #include "qemu/qmp/frame.hpp"
 #include "qemu/qmp/message.hpp"
 #include "qemu/qmp/multiplexer.hpp"
+#include "qemu/qmp/session_fsm.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/json/value.hpp>
@@ -31,6 +32,8 @@ enum class WireDirection { sent, received };
 using WireTap = std::function<void(WireDirection, std::string_view)>;
 using EventHandler = std::function<void(const Event&)>;
 using LostHandler = std::function<void(const Failure&)>;
+/// The state entered, unresponsive or running, and a line for people.
+using StateHandler = std::function<void(SessionState, const std::string&)>;
 
 /// Receives the events its predicate accepts, from arm() until it is destroyed. Up to 64 are kept
 /// until waited for, more are dropped and counted: the reader is never blocked by a consumer.
@@ -100,7 +103,8 @@ class Session {
 
     /// Sends the command and returns its `return`. Throws QmpFailure (QEMU's error reply,
     /// classified), or Failure: qmp_timeout after timeouts().of(command.cls), counted from this
-    /// call; qmp_protocol (the answer can't be parsed); cancelled; what the session was lost with.
+    /// call; qmp_protocol (the answer can't be parsed); cancelled; CommandLost when the connection
+    /// ended meanwhile.
     /// Several may be outstanding; more than 8 wait for their turn.
     boost::asio::awaitable<boost::json::value> execute(Command command,
                                                        OnCancel mode = OnCancel::abandon);
@@ -120,11 +124,19 @@ class Session {
     void on_event(EventHandler handler);
     /// Called once when the connection is lost, not when close() is called.
     void on_lost(LostHandler handler);
+    /// Called when the oldest command has been unanswered for timeouts().unresponsive, once, and
+    /// again when QEMU answers. Between the two state() is unresponsive; nothing else differs:
+    /// commands have deadlines of their own.
+    void on_state(StateHandler handler);
 
     /// Ends the connection; whatever waits fails with cancelled.
     void close();
 
+    /// Commands may be sent: state() is running or unresponsive.
     bool running() const noexcept;
+    SessionState state() const noexcept;
+    /// Lost right behind a guest reset: QEMU has ended, see SessionFsm::crashed().
+    bool crashed() const noexcept;
     /// Why it is not running any more; nullopt while it is.
     std::optional<Failure> lost() const;
     const Greeting& greeting() const noexcept;

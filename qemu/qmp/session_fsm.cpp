@@ -86,6 +86,8 @@ std::ostream& operator<<(std::ostream& out, SessionState state) {
         return out << "negotiating";
     case SessionState::running:
         return out << "running";
+    case SessionState::unresponsive:
+        return out << "unresponsive";
     case SessionState::lost:
         return out << "lost";
     }
@@ -106,6 +108,8 @@ std::ostream& operator<<(std::ostream& out, SessionAction action) {
         return out << "deliver_event";
     case SessionAction::to_multiplexer:
         return out << "to_multiplexer";
+    case SessionAction::tell_state:
+        return out << "tell_state";
     case SessionAction::fail:
         return out << "fail";
     }
@@ -132,12 +136,24 @@ SessionAction SessionFsm::resume(const SessionEvent& event) {
                           [this](const event::ConnectReturned& e) { return connected(e); },
                           [this](const event::Received& e) { return received(e); },
                           [this](const event::Unframed& e) {
-                              if (state_ != SessionState::running)
+                              if (!open())
                                   return fail(not_qmp(where_, e.frame.text));
                               return SessionAction::to_multiplexer;
                           },
                           [this](const event::DeadlinePassed& e) { return deadline_passed(e); },
                           [this](const event::Disconnected& e) { return disconnected(e); },
+                          [this](const event::Overdue&) {
+                              if (state_ != SessionState::running)
+                                  return SessionAction::none;
+                              state_ = SessionState::unresponsive;
+                              return SessionAction::tell_state;
+                          },
+                          [this](const event::Answering&) {
+                              if (state_ != SessionState::unresponsive)
+                                  return SessionAction::none;
+                              state_ = SessionState::running;
+                              return SessionAction::tell_state;
+                          },
                           [this](const event::Closed&) {
                               return fail(Failure(Errc::cancelled,
                                                   "the QMP session on " + where_ + " was closed"));
@@ -162,7 +178,7 @@ SessionAction SessionFsm::received(const event::Received& received) {
         last_event_ = event->name.substr(0, 64); // for a text; the peer may send megabytes
         return SessionAction::deliver_event;
     }
-    return state_ == SessionState::running ? SessionAction::to_multiplexer : handshake(received);
+    return open() ? SessionAction::to_multiplexer : handshake(received);
 }
 
 SessionAction SessionFsm::handshake(const event::Received& received) {
@@ -194,7 +210,7 @@ SessionAction SessionFsm::handshake(const event::Received& received) {
 }
 
 SessionAction SessionFsm::deadline_passed(const event::DeadlinePassed& event) {
-    if (state_ == SessionState::running)
+    if (open())
         return SessionAction::none;
     const auto within = " within " + std::to_string(greeting_timeout_.count()) + " ms";
     if (state_ == SessionState::negotiating) {
@@ -223,9 +239,9 @@ SessionAction SessionFsm::disconnected(const event::Disconnected& event) {
     if (event.error != 0)
         failure.sys(event.error);
     // Rebooting a guest with a device pending removal makes QEMU 9 and later abort.
-    failure.remedy(last_event_ == "RESET"
-                       ? "QEMU ended right after a guest reset, which is a crash: see its log"
-                       : "see QEMU's log for why it ended");
+    crashed_ = last_event_ == "RESET";
+    failure.remedy(crashed_ ? "QEMU ended right after a guest reset, which is a crash: see its log"
+                            : "see QEMU's log for why it ended");
     return fail(std::move(failure));
 }
 

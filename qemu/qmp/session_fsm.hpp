@@ -21,7 +21,8 @@ enum class SessionState {
     awaiting_greeting,
     negotiating, ///< qmp_capabilities is out
     running,
-    lost, ///< final; SessionFsm::why() says how it came to that
+    unresponsive, ///< running, but the oldest command's answer is overdue: see Watchdog
+    lost,         ///< final; SessionFsm::why() says how it came to that
 };
 std::ostream& operator<<(std::ostream& out, SessionState state);
 
@@ -50,12 +51,16 @@ struct Disconnected {
     int error = 0;
     std::string_view partial;
 };
+/// The Watchdog's findings.
+struct Overdue {};
+struct Answering {};
 /// Our own side has closed it.
 struct Closed {};
 } // namespace event
 
-using SessionEvent = std::variant<event::ConnectReturned, event::Received, event::Unframed,
-                                  event::DeadlinePassed, event::Disconnected, event::Closed>;
+using SessionEvent =
+    std::variant<event::ConnectReturned, event::Received, event::Unframed, event::DeadlinePassed,
+                 event::Disconnected, event::Overdue, event::Answering, event::Closed>;
 
 enum class SessionAction {
     none,
@@ -64,6 +69,7 @@ enum class SessionAction {
     become_ready,      ///< negotiated: stop the deadline, commands may go
     deliver_event,     ///< an event outside of running: subscribers get it all the same
     to_multiplexer,    ///< running: the message belongs to the commands
+    tell_state,        ///< it has become unresponsive, or answers again
     fail,              ///< why() is set: close the socket, fail whatever waits
 };
 std::ostream& operator<<(std::ostream& out, SessionAction action);
@@ -77,6 +83,13 @@ class SessionFsm {
     SessionAction resume(const SessionEvent& event);
 
     SessionState state() const noexcept { return state_; }
+    /// Negotiated and not lost: commands may go, to an unresponsive QEMU too.
+    bool open() const noexcept {
+        return state_ == SessionState::running || state_ == SessionState::unresponsive;
+    }
+    /// The connection ended right behind a guest reset: QEMU aborted (hw/core/resetcontainer.c),
+    /// or was told to end (-no-reboot). It is not coming back.
+    bool crashed() const noexcept { return crashed_; }
     const std::optional<Greeting>& greeting() const noexcept { return greeting_; }
     /// Set once lost: why.
     const std::optional<Failure>& why() const noexcept { return why_; }
@@ -100,6 +113,7 @@ class SessionFsm {
     std::optional<Greeting> greeting_;
     std::optional<Failure> why_;
     std::string last_event_;
+    bool crashed_ = false;
 };
 
 } // namespace kata_vfio::qemu

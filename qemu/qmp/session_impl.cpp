@@ -90,6 +90,9 @@ void Session::Impl::act(SessionAction action, Message* message) {
     case SessionAction::to_multiplexer:
         complete(std::move(*message));
         break;
+    case SessionAction::tell_state:
+        tell_state();
+        break;
     case SessionAction::fail:
         lose();
         break;
@@ -103,6 +106,7 @@ void Session::Impl::deliver(const Event& event) {
 }
 
 void Session::Impl::complete(Message message) {
+    const auto before = multiplexer_.in_flight();
     auto outcome = multiplexer_.consume(std::move(message));
     if (auto* completed = std::get_if<Multiplexer::Completed>(&outcome)) {
         const auto found = pending_.find(completed->id);
@@ -112,16 +116,58 @@ void Session::Impl::complete(Message message) {
             pending_.erase(found);
         }
     }
+    if (multiplexer_.in_flight() < before &&
+        watchdog_.answered(multiplexer_.in_flight(), Watchdog::Clock::now()) ==
+            Watchdog::Change::answering)
+        act(fsm_.resume(event::Answering{}));
     flush();
+    watch();
+}
+
+void Session::Impl::watch() {
+    const auto until = watchdog_.wake_at();
+    if (watching_ || !until || !fsm_.open())
+        return;
+    watching_ = true;
+    watch_.expires_at(*until);
+    // Weak: a session nobody holds must end, not wait for its watchdog.
+    watch_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+        const auto self = weak.lock();
+        if (!self)
+            return;
+        self->watching_ = false;
+        if (error)
+            return;
+        if (self->watchdog_.time_passed(Watchdog::Clock::now()) == Watchdog::Change::unresponsive)
+            self->act(self->fsm_.resume(event::Overdue{}));
+        self->watch();
+    });
+}
+
+void Session::Impl::tell_state() {
+    const auto handler = on_state_;
+    if (!handler)
+        return;
+    std::string text = "QEMU's monitor " + fsm_.where();
+    if (fsm_.state() == SessionState::unresponsive)
+        text += " has not answered " + multiplexer_.oldest_in_flight() + " for " +
+                std::to_string(watchdog_.limit().count()) +
+                " ms: the process may be stopped, or its host overloaded";
+    else
+        text += " answers again";
+    handler(fsm_.state(), text);
 }
 
 void Session::Impl::lose() {
     boost::system::error_code ignored; // the socket is given up, whatever it says
     socket_.close(ignored);
     ready_.cancel();
-    (void)multiplexer_.fail_all(); // pending_ knows them with their waiters
-    for (auto& [id, pending] : std::exchange(pending_, {}))
+    watch_.cancel();
+    for (auto& [id, pending] : std::exchange(pending_, {})) {
+        pending->sent = !multiplexer_.unsent(id);
         pending->timer.cancel();
+    }
+    (void)multiplexer_.fail_all(); // pending_ knew them with their waiters
     bus_.close(*fsm_.why());
     if (fsm_.why()->code() != Errc::cancelled)
         if (const auto handler = std::exchange(on_lost_, nullptr))
@@ -129,18 +175,21 @@ void Session::Impl::lose() {
 }
 
 void Session::Impl::flush() {
-    if (!out_.empty() || fsm_.state() != SessionState::running)
+    if (!out_.empty() || !fsm_.open())
         return;
     auto bytes = multiplexer_.prepare_write();
-    if (!bytes.empty())
-        send(std::move(bytes));
+    if (bytes.empty())
+        return;
+    watchdog_.wrote(multiplexer_.in_flight(), Watchdog::Clock::now());
+    send(std::move(bytes));
+    watch();
 }
 
 void Session::Impl::send(std::string bytes) {
     out_ = std::move(bytes);
     if (tap_)
         tap_(WireDirection::sent, out_);
-    const bool commands = fsm_.state() == SessionState::running;
+    const bool commands = fsm_.open();
     auto written = [self = shared_from_this(), commands](boost::system::error_code error,
                                                          std::size_t) {
         // After an error out_ stays, so that nothing more is written. The reader sees the end too,
@@ -153,12 +202,6 @@ void Session::Impl::send(std::string bytes) {
         self->flush();
     };
     asio::async_write(socket_, asio::buffer(out_), std::move(written));
-}
-
-Failure Session::Impl::lost_failure(const std::string& command) const {
-    Failure failure = *fsm_.why();
-    failure.during(command);
-    return failure;
 }
 
 Failure Session::Impl::timeout_failure(const Command& command, CommandId id) const {
@@ -216,8 +259,11 @@ asio::awaitable<json::value> Session::Impl::finish(std::shared_ptr<Submitted::St
             throw std::move(*refused);
         throw std::get<Failure>(std::move(*submitted->result));
     }
-    if (fsm_.state() == SessionState::lost)
-        throw lost_failure(command.name);
+    if (fsm_.state() == SessionState::lost) {
+        if (fsm_.why()->code() == Errc::cancelled)
+            throw Failure(*fsm_.why()).during(command.name);
+        throw CommandLost(*fsm_.why(), fsm_.where(), command.name, submitted->sent);
+    }
     const auto timeout = timeout_failure(command, submitted->id);
     abandon(*submitted);
     if (expired)

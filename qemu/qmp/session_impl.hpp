@@ -4,6 +4,7 @@
 #include "qemu/qmp/event_bus.hpp"
 #include "qemu/qmp/session.hpp"
 #include "qemu/qmp/session_fsm.hpp"
+#include "qemu/qmp/watchdog.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -26,6 +27,7 @@ struct Submitted::State {
     Command command;
     CommandId id = 0;
     std::optional<CommandResult> result;
+    bool sent = false; ///< set when the connection is lost: bytes of it may have reached QEMU
 };
 
 /// Shared by the Session, its reader and the coroutines that wait: all of them may end last.
@@ -34,7 +36,8 @@ class Session::Impl : public std::enable_shared_from_this<Impl> {
     Impl(const boost::asio::any_io_executor& executor, std::string where, const Timeouts& timeouts,
          WireTap tap, FrameLimits limits)
         : socket_(executor), ready_(executor), fsm_(std::move(where), timeouts.greeting),
-          splitter_(limits), bus_(executor), timeouts_(timeouts), tap_(std::move(tap)) {}
+          splitter_(limits), bus_(executor), timeouts_(timeouts), tap_(std::move(tap)),
+          watchdog_(timeouts.unresponsive), watch_(executor) {}
 
     boost::asio::awaitable<void> open(event::ConnectReturned connected);
     std::shared_ptr<Submitted::State> submit(Command command);
@@ -54,6 +57,7 @@ class Session::Impl : public std::enable_shared_from_this<Impl> {
     WireTap tap_;
     EventHandler on_event_;
     LostHandler on_lost_;
+    StateHandler on_state_;
 
   private:
     static boost::asio::awaitable<void> read(std::shared_ptr<Impl> self);
@@ -64,11 +68,15 @@ class Session::Impl : public std::enable_shared_from_this<Impl> {
     void lose();
     void flush();
     void send(std::string bytes);
+    void watch();
+    void tell_state();
     Failure timeout_failure(const Command& command, CommandId id) const;
-    Failure lost_failure(const std::string& command) const;
 
     std::map<CommandId, std::shared_ptr<Submitted::State>> pending_;
-    std::string out_; ///< what is being written; empty = no write is going on
+    Watchdog watchdog_;
+    boost::asio::steady_timer watch_;
+    bool watching_ = false; ///< watch_ is set: it is left to expire, and set again if too early
+    std::string out_;       ///< what is being written; empty = no write is going on
     std::array<char, 8192> in_;
 };
 

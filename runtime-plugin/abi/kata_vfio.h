@@ -142,12 +142,17 @@ enum { /* levels of kata_vfio_host_t.log */
        KATA_VFIO_LOG_DEBUG = 3
 };
 
-enum { /* kinds of kata_vfio_event_t */
+enum { /* kinds of kata_vfio_event_t; a host ignores those it does not know */
        /* A step of a running call begins; `text` says which, for progress displays. */
        KATA_VFIO_EVENT_STEP = 1,
-       /* The connection to the sandbox's QEMU ended; `text` says how. Its devices are given back by
-        * sandbox_release. */
-       KATA_VFIO_EVENT_QEMU_GONE = 2
+       /* The connection to the sandbox's QEMU ended, and nobody is there to connect to again; `text`
+        * says how. Its devices are given back by sandbox_release. */
+       KATA_VFIO_EVENT_QEMU_GONE = 2,
+       /* Something about the connection to the sandbox's QEMU that needs no action: it was lost and
+        * is being made again; it is back, with what happened meanwhile; it could not be made again
+        * for now (another client has the monitor), the next call tries; QEMU does not answer; it
+        * answers again. `text` says which. */
+       KATA_VFIO_EVENT_MONITOR = 3
 };
 
 typedef struct kata_vfio_event {

@@ -12,6 +12,8 @@ qemu::Timeouts qmp_timeouts_of(const config::Timeouts& configured) {
     timeouts.device_del = configured.device_del;
     timeouts.unplug = configured.unplug;
     timeouts.unplug_resend = configured.unplug_resend;
+    timeouts.unresponsive = configured.unresponsive;
+    timeouts.reconnect = configured.reconnect;
     return timeouts;
 }
 

@@ -19,7 +19,7 @@
 namespace kata_vfio::plugin {
 
 enum class LogLevel { error = 0, warning = 1, info = 2, debug = 3 }; ///< KATA_VFIO_LOG_*
-enum class EventKind { step = 1, qemu_gone = 2 };                    ///< KATA_VFIO_EVENT_*
+enum class EventKind { step = 1, qemu_gone = 2, monitor = 3 };       ///< KATA_VFIO_EVENT_*
 
 /// What the embedding host offers; each may be empty. Called on the plugin's threads.
 struct HostServices {

@@ -7,7 +7,6 @@
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
 #include "runtime-plugin/plugin/process.hpp"
-#include "runtime-plugin/plugin/qmp_log.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -30,22 +29,6 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
             .remedy("open it first: kata-vfio sandbox open " + id_ + " --qmp SOCKET");
     }
     co_return Locked(std::move(turn), std::move(held), std::move(*state));
-}
-
-asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
-    bus_.reset();
-    capabilities_.reset();
-    iommufd_added_ = false;
-    const auto log = start_qmp_log(context_, id_, qmp_socket);
-    session_ = co_await qemu::connect_logged(log, qmp_socket, context_.qmp_timeouts);
-    // Weak: the session is owned by this sandbox and may outlive it by its own pending work.
-    session_->on_lost([weak = weak_from_this(), log](const Failure& why) {
-        if (log)
-            log->lost(why);
-        if (const auto self = weak.lock())
-            self->context_.event(EventKind::qemu_gone, self->id_, 0, why.what());
-    });
-    attach_proxy();
 }
 
 asio::awaitable<void> Sandbox::open(std::string qmp_socket,
@@ -102,7 +85,7 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
             .remedy("give the path as QEMU's -qmp unix:PATH has it");
 
     co_await connect(qmp_socket);
-    const auto machine = co_await qemu::require_pc_machine(*session_);
+    const auto machine = co_await qemu::require_pc_machine(*monitor_->session());
 
     const auto held = context_.state.lock_sandbox(id_);
     // Read again: QEMU serves one client, and the one that had the monitor while we waited for it
@@ -115,27 +98,13 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.machine = machine;
     state.annotations = std::move(annotations);
     // A host that made the listening socket itself and passed it to QEMU is not what to wait for.
-    const auto peer = session_->peer_pid();
+    const auto peer = monitor_->session()->peer_pid();
     state.qemu_pid = peer == ::getpid() ? 0 : peer;
     state.qemu_start = start_time(context_.root, state.qemu_pid).value_or(0);
+    remember_process(state);
     save_state(directory, state);
     co_await recover(state, caller);
     serve_proxy();
-}
-
-asio::awaitable<void> Sandbox::connect_if_alive(const SandboxState& state) {
-    if (connected())
-        co_return;
-    try {
-        co_await connect(state.qmp_socket);
-    } catch (const Failure& failure) {
-        session_.reset();
-        // No socket, or nobody listening on it: QEMU is gone and its devices with it. Anything else
-        // (busy, not answering) says that it may well hold them.
-        if (failure.code() != Errc::monitor_missing && failure.code() != Errc::monitor_refused &&
-            failure.code() != Errc::qemu_gone)
-            throw;
-    }
 }
 
 asio::awaitable<void> Sandbox::await_exit(const SandboxState& state) {
@@ -160,9 +129,9 @@ void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {
 
 void Sandbox::close() {
     proxy_.reset();
-    if (session_)
-        session_->close();
-    session_.reset();
+    if (monitor_)
+        monitor_->close();
+    monitor_.reset();
 }
 
 } // namespace kata_vfio::plugin

@@ -4,6 +4,7 @@
 #include "config/base/unique_fd.hpp"
 #include "qemu/capabilities.hpp"
 #include "qemu/hotplug.hpp"
+#include "qemu/monitor.hpp"
 #include "qemu/pci_slots.hpp"
 #include "qemu/qmp/proxy/proxy.hpp"
 #include "qemu/qmp/session.hpp"
@@ -68,10 +69,6 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     struct Locked; ///< turn, lock between processes, and the state as read under them
 
     boost::asio::awaitable<Locked> lock();
-    boost::asio::awaitable<void> connect(const std::string& qmp_socket);
-    /// Connects when release finds no connection; nullopt-like: session_ stays null if QEMU is
-    /// gone.
-    boost::asio::awaitable<void> connect_if_alive(const SandboxState& state);
 
     /// Finishes what a killed process left in the journal. Throws Failure(cancelled) after it when
     /// the caller has given up meanwhile.
@@ -94,6 +91,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                                       const Caller& caller, const std::function<void()>& all_sent);
     /// Also warns of what is attached on record and not in QEMU.
     boost::asio::awaitable<void> ask_bus(const SandboxState& state);
+    /// Plugs one. When the connection is lost over it, QEMU is asked over the next one.
+    boost::asio::awaitable<qemu::Plugged> plug_one(Journal& journal, qemu::VfioDevice device,
+                                                   bool cdev, std::optional<qemu::RootBus> known,
+                                                   std::function<void(const qemu::Plugged&)> sent);
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.
     boost::asio::awaitable<Attachment> detach_one(SandboxState& state, std::string qdev_id,
@@ -120,7 +121,19 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
     boost::json::object plan(const std::vector<Target>& targets) const;
     void progress(std::uint64_t ticket, const std::string& text) const;
-    bool connected() const { return session_ && session_->running(); }
+
+    // sandbox_monitor.cpp
+    boost::asio::awaitable<void> connect(const std::string& qmp_socket);
+    boost::asio::awaitable<qemu::Monitor::Connection> make_connection(std::string qmp_socket);
+    qemu::Monitor::Hooks monitor_hooks();
+    void gave_up(const Failure& why);
+    void tell_monitor(LogLevel level, const std::string& text) const;
+    void remember_process(const SandboxState& state);
+    bool connected() const { return monitor_ && monitor_->connected(); }
+    /// Waits for a reconnect, or begins one. Throws qemu_gone, or why there is no connection now.
+    boost::asio::awaitable<void> require_connection();
+    /// The same, but false when nobody is there any more: QEMU is gone, or about to be.
+    boost::asio::awaitable<bool> connect_if_alive(const SandboxState& state);
 
     // sandbox_proxy.cpp
     /// Makes qmp.sock, if the configuration has it. One that can't be made is no failure of the
@@ -133,7 +146,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     Context& context_;
     std::string id_;
     Turnstile turnstile_;
-    std::shared_ptr<qemu::Session> session_;
+    std::shared_ptr<qemu::Monitor> monitor_;
+    /// The process behind it, to tell one that has ended from one that can't be reached; 0: not
+    /// known.
+    std::int64_t qemu_pid_ = 0;
+    std::uint64_t qemu_start_ = 0;
+    std::optional<Failure> lost_; ///< how the last connection ended
     /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
     /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.
     std::optional<qemu::RootBus> bus_;

@@ -30,9 +30,7 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
     auto locked = co_await lock();
     if (policy_)
         throw Failure(*policy_);
-    if (!connected())
-        throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
-            .remedy("release the sandbox, or close and open it again if its QEMU still runs");
+    co_await require_connection();
     co_await recover(locked.state, caller);
 
     Outcome outcome;
@@ -97,7 +95,8 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
 }
 
 asio::awaitable<void> Sandbox::ask_bus(const SandboxState& state) {
-    const auto inventory = co_await qemu::inventory(*session_);
+    const auto session = monitor_->session(); // a reconnect meanwhile must not take it away
+    const auto inventory = co_await qemu::inventory(*session);
     bus_ = inventory.root_bus();
     for (const auto& attachment : state.attachments)
         if (!attachment.unplugged && inventory.state(attachment.id) != qemu::LifeState::present)
@@ -113,7 +112,7 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     if (!bus_ || !bus_->next_free())
         co_await ask_bus(state);
     // QEMU answers while the host is at work: no round trip of its own.
-    const auto session = session_; // a close() meanwhile must not take it away
+    const auto session = monitor_->session(); // a close() meanwhile must not take it away
     std::optional<qemu::CapabilityProbe> probe;
     if (!request.dry_run && !capabilities_ && host_offers_iommufd())
         probe.emplace(*session);
@@ -211,7 +210,6 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
 
 asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
                                     const Caller& caller, const std::function<void()>& all_sent) {
-    const auto session = session_; // a close() meanwhile must not take it away
     // A group's functions go one way or the other: the kernel refuses a mixture.
     const bool cdevs = std::all_of(targets.begin(), targets.end(),
                                    [](const Target& target) { return target.cdev; });
@@ -225,26 +223,64 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
         progress(caller.ticket, text(step));
         journal.intend(step);
         auto known = std::exchange(bus_, std::nullopt); // until it is seen to be right
-        try {
-            std::function<void(const qemu::Plugged&)> sent = [&](const qemu::Plugged& place) {
-                attachment.guest_address = place.guest_address;
-                if (&target == &targets.back())
-                    all_sent();
-            };
-            const auto plugged =
-                co_await plug_device(session, device, cdevs, known, std::move(sent));
-            journal.done();
-            // Another slot than the one we knew as free: somebody else was at the bus.
-            if (known && plugged.slot == known->next_free()) {
-                known->put(plugged.id, plugged.slot, plugged.function);
-                bus_ = std::move(known);
-            }
-        } catch (const qemu::HotplugFailure& failure) {
-            if (failure.left() == qemu::DeviceState::absent)
-                journal.withdraw();
-            throw;
+        std::function<void(const qemu::Plugged&)> sent = [&](const qemu::Plugged& place) {
+            attachment.guest_address = place.guest_address;
+            if (&target == &targets.back())
+                all_sent();
+        };
+        const auto plugged = co_await plug_one(journal, device, cdevs, known, sent);
+        journal.done();
+        monitor_->plugged(plugged.id);
+        // Another slot than the one we knew as free: somebody else was at the bus.
+        if (!bus_ && known && plugged.slot == known->next_free()) {
+            known->put(plugged.id, plugged.slot, plugged.function);
+            bus_ = std::move(known);
         }
     }
+}
+
+asio::awaitable<qemu::Plugged> Sandbox::plug_one(Journal& journal, qemu::VfioDevice device,
+                                                 bool cdev, std::optional<qemu::RootBus> known,
+                                                 std::function<void(const qemu::Plugged&)> sent) {
+    const auto monitor = monitor_; // a close() meanwhile must not take it away
+    const auto session = monitor->session();
+    const auto id = device.id;
+    std::optional<qemu::HotplugFailure> failed;
+    try {
+        auto plugged =
+            co_await plug_device(session, std::move(device), cdev, std::move(known), sent);
+        co_return plugged;
+    } catch (const qemu::HotplugFailure& failure) {
+        if (failure.left() == qemu::DeviceState::absent)
+            journal.withdraw();
+        if (failure.left() != qemu::DeviceState::unknown || session->running())
+            throw;
+        failed = failure;
+    }
+    // The connection was lost over it. QEMU answers the questions of a reconnect behind whatever it
+    // was at, so what they say it has is what became of the device.
+    try {
+        co_await monitor->ready();
+    } catch (const Failure& why) {
+        append_note(*failed, std::string("connecting again failed: ") + why.what());
+    }
+    if (!monitor->connected())
+        throw *failed;
+    const auto& bus = monitor->last_known().bus;
+    const auto* found = bus ? bus->find(id) : nullptr;
+    if (!found && !monitor->last_known().devices.contains(id)) {
+        journal.withdraw();
+        append_note(*failed, "connected again: QEMU does not have it");
+        throw qemu::HotplugFailure(*failed, qemu::DeviceState::absent);
+    }
+    if (!found) { // in QEMU, but not on the root bus: nothing we have plugged, and undoing decides
+        append_note(*failed, "connected again: QEMU has it elsewhere than on the root bus");
+        throw *failed;
+    }
+    context_.log(LogLevel::info, "sandbox " + id_ + ": connected again: QEMU has " + id);
+    const qemu::Plugged place{id, found->slot, found->function, found->guest_address()};
+    sent(place);
+    co_return place;
 }
 
 json::object Sandbox::plan(const std::vector<Target>& targets) const {

@@ -80,9 +80,7 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
 
 asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller& caller) {
     auto locked = co_await lock();
-    if (!connected())
-        throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
-            .remedy("release the sandbox, or close and open it again if its QEMU still runs");
+    co_await require_connection();
     co_await recover(locked.state, caller);
     auto look = [&] { return behind_node(context_.root, device); };
     const auto others = co_await on_host(context_.host_pool, look);
@@ -122,7 +120,8 @@ asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string
 
 asio::awaitable<Outcome> Sandbox::release(const Caller& caller) {
     auto locked = co_await lock();
-    co_await connect_if_alive(locked.state);
+    remember_process(locked.state);
+    (void)co_await connect_if_alive(locked.state);
     co_await recover(locked.state, caller);
     Outcome outcome;
     std::optional<Failure> first;

@@ -36,11 +36,16 @@ void Sandbox::serve_proxy() {
             asio::co_spawn(self->context_.io, record_taint(self, command), asio::detached);
     };
     hooks.device_changed = [weak = weak_from_this()](const qemu::Command& command) {
-        if (const auto self = weak.lock())
-            self->context_.log(LogLevel::warning,
-                               "sandbox " + self->id_ + ": " + command.name +
-                                   " came through its QMP proxy; what the sandbox has attached is "
-                                   "not changed by it");
+        const auto self = weak.lock();
+        if (!self)
+            return;
+        const auto* id = command.arguments.if_contains("id");
+        if (command.name == "device_add" && id && id->is_string() && self->monitor_)
+            self->monitor_->plugged(std::string(id->get_string()));
+        self->context_.log(LogLevel::warning,
+                           "sandbox " + self->id_ + ": " + command.name +
+                               " came through its QMP proxy; what the sandbox has attached is "
+                               "not changed by it");
     };
     try {
         qemu::UnixListener listener((context_.state.sandbox(id_) / "qmp.sock").string());
@@ -53,9 +58,9 @@ void Sandbox::serve_proxy() {
 }
 
 void Sandbox::attach_proxy() {
-    if (proxy_)
-        proxy_->attach(
-            std::make_shared<qemu::SessionUpstream>(context_.io.get_executor(), session_));
+    if (proxy_ && monitor_)
+        proxy_->attach(std::make_shared<qemu::SessionUpstream>(context_.io.get_executor(),
+                                                               monitor_->session()));
 }
 
 asio::awaitable<void> Sandbox::record_taint(std::shared_ptr<Sandbox> self, std::string command) {

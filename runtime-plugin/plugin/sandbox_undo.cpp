@@ -88,24 +88,29 @@ asio::awaitable<void> Sandbox::undo_step(Step step, const SandboxState& state,
 
 asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxState& state,
                                       std::uint64_t ticket) {
-    if (!connected()) {
-        co_await await_exit(state);
-        co_return;
-    }
     const qemu::UnplugProgress tell = [this, ticket](const std::string& text) {
         progress(ticket, text);
     };
-    try {
-        const auto session = session_; // a close() meanwhile must not take it away
-        co_await qemu::unplug(*session, qdev_id, tell);
-        if (bus_)
-            bus_->take(qdev_id);
-        co_return;
-    } catch (const Failure& failure) {
-        // QEMU died while we waited for it: its devices went with it.
-        if (failure.code() != Errc::qemu_gone)
-            throw;
+    constexpr unsigned most_rounds = 3; // a QEMU that drops us each time is not asked for ever
+    for (unsigned round = 1; co_await connect_if_alive(state); ++round) {
+        const auto monitor = monitor_; // a close() meanwhile must not take it away
+        const auto session = monitor->session();
+        if (round > 1 && !monitor->last_known().devices.contains(qdev_id)) {
+            progress(ticket, "connected again: QEMU does not have " + qdev_id + " any more");
+            co_return;
+        }
+        try {
+            co_await qemu::unplug(*session, qdev_id, tell);
+            if (bus_)
+                bus_->take(qdev_id);
+            co_return;
+        } catch (const Failure&) {
+            if (session->running() || round == most_rounds)
+                throw;
+        }
+        // Lost over it: what QEMU says over the next connection decides.
     }
+    // QEMU has ended: its devices went with it.
     co_await await_exit(state);
 }
 

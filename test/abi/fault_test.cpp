@@ -70,12 +70,7 @@ class MonitorFault : public World, public testing::WithParamInterface<Fault> {
             << "on no record";
     }
 };
-// A connection that ends is to the plugin a QEMU that has gone (Monitor, Recovery); a machine that
-// lives on behind it is another matter.
-INSTANTIATE_TEST_SUITE_P(Faults, MonitorFault,
-                         testing::Values(Fault::none, Fault::silence, Fault::garbage, Fault::inf_id,
-                                         Fault::bare_error, Fault::unknown_id, Fault::event,
-                                         Fault::duplicate),
+INSTANTIATE_TEST_SUITE_P(Faults, MonitorFault, testing::ValuesIn(fake::all_faults),
                          testing::PrintToStringParamName());
 
 TEST_P(MonitorFault, DuringAnAttach) {

@@ -35,7 +35,7 @@ std::uint64_t started(kata_vfio_status_t status, const kata_vfio_call_t& call) {
 struct PluginHost::Heard {
     mutable std::mutex mutex;
     std::condition_variable changed;
-    std::vector<std::string> log, steps, gone;
+    std::vector<std::string> log, steps, gone, monitor;
     std::string awaited;
     std::function<void(std::uint64_t)> action;
 };
@@ -74,6 +74,8 @@ void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
             heard.steps.push_back(text);
             if (!heard.awaited.empty() && text.starts_with(heard.awaited))
                 action = heard.action;
+        } else if (event->kind == KATA_VFIO_EVENT_MONITOR) {
+            heard.monitor.push_back(text);
         } else {
             heard.gone.push_back(text);
         }
@@ -189,6 +191,23 @@ std::string PluginHost::wait_qemu_gone() {
     std::unique_lock lock(heard_->mutex);
     heard_->changed.wait(lock, [this] { return !heard_->gone.empty(); });
     return heard_->gone.front();
+}
+
+std::string PluginHost::wait_monitor(std::string_view part) {
+    std::unique_lock lock(heard_->mutex);
+    std::string found;
+    heard_->changed.wait(lock, [&] {
+        for (const auto& text : heard_->monitor)
+            if (text.find(part) != std::string::npos)
+                found = text;
+        return !found.empty();
+    });
+    return found;
+}
+
+std::vector<std::string> PluginHost::monitor_events() const {
+    const std::lock_guard lock(heard_->mutex);
+    return heard_->monitor;
 }
 
 void PluginHost::at_step(std::string step, std::function<void(std::uint64_t)> action) {

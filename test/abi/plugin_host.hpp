@@ -55,6 +55,10 @@ class PluginHost {
     std::vector<std::string> steps() const;
     /// Blocks until the plugin has told that a sandbox's QEMU is gone.
     std::string wait_qemu_gone();
+    /// Waits for a KATA_VFIO_EVENT_MONITOR with this in its text; its text.
+    std::string wait_monitor(std::string_view part);
+    /// The texts of all of those so far.
+    std::vector<std::string> monitor_events() const;
     /// Runs `action` with the call's ticket in the event that tells of this step (a text that
     /// begins so): before the step is taken. An empty `step` ends it.
     void at_step(std::string step, std::function<void(std::uint64_t)> action);

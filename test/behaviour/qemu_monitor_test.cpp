@@ -98,6 +98,36 @@ TEST_F(QemuMonitor, FrozenQemuTimesOutAndNothingIsPoisoned) {
     });
 }
 
+TEST_F(QemuMonitor, StoppedIsUnresponsiveAndBackWhenItContinues) {
+    QemuProcess qemu;
+    std::vector<std::string> told;
+    run([&]() -> asio::awaitable<void> {
+        auto timeouts = patient();
+        timeouts.query = 200ms;
+        timeouts.unresponsive = 100ms;
+        const auto session = co_await Session::connect(qemu.monitor(), timeouts);
+        auto ready = Command("query-version", {}, CommandClass::device_add);
+        co_await session->execute(std::move(ready));
+        session->on_state([&](SessionState, const std::string& text) { told.push_back(text); });
+        qemu.freeze();
+        try {
+            (void)co_await run_state(*session);
+            ADD_FAILURE();
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.code(), Errc::qmp_timeout) << failure.what();
+        }
+        EXPECT_EQ(session->state(), SessionState::unresponsive);
+        qemu.thaw();
+        auto next = Command("query-version", {}, CommandClass::device_add);
+        co_await session->execute(std::move(next));
+        EXPECT_EQ(session->state(), SessionState::running);
+        EXPECT_EQ(session->counters().late, 1u);
+    });
+    ASSERT_EQ(told.size(), 2u);
+    EXPECT_NE(told[0].find("has not answered query-status for 100 ms"), std::string::npos);
+    EXPECT_NE(told[1].find("answers again"), std::string::npos);
+}
+
 TEST_F(QemuMonitor, QuitSaysShutdownBeforeItEnds) {
     QemuProcess qemu;
     run([&]() -> asio::awaitable<void> {

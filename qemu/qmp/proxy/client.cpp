@@ -172,6 +172,10 @@ void ProxyClient::event(const Event& event) {
         message += ", \"data\": ";
         append_qemu_json(message, event.data);
     }
+    // Not in QEMU's schema, so that nobody takes it for QEMU's own; clients skip what they don't
+    // know.
+    if (event.synthesised)
+        message += ", \"synthesised\": true";
     send(message + "}");
 }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -61,6 +62,9 @@ class Proxy::Impl : public std::enable_shared_from_this<Impl> {
 
     void start();
     void attach(std::shared_ptr<ProxyUpstream> upstream);
+    void hold() { holding_ = true; }
+    void give_up();
+    void publish(const Event& event);
     void close();
     const std::string& path() const noexcept { return path_; }
     std::size_t clients() const noexcept { return connections_.size(); }
@@ -100,6 +104,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Impl> {
     std::shared_ptr<ProxyUpstream::Listener> listener_;
     std::map<ProxyClientId, Shared> connections_;
     bool pumping_ = false, pump_again_ = false;
+    bool holding_ = false;
     bool closed_ = false;
 };
 
@@ -234,7 +239,7 @@ asio::awaitable<void> Proxy::Impl::forward(std::shared_ptr<Impl> self, ProxyCore
         answer = ProxyError{refused.error_class(), refused.verbatim()};
     } catch (const Failure& failure) {
         // To what QEMU took with it when it ended there is no answer but the EOF, see lost().
-        if (upstream->connected())
+        if (upstream->connected() || self->holding_)
             answer = ProxyError{"GenericError", failure.what()};
     }
     if (answer)
@@ -259,6 +264,7 @@ void Proxy::Impl::drop(ProxyClientId id) {
 void Proxy::Impl::attach(std::shared_ptr<ProxyUpstream> upstream) {
     if (closed_)
         return;
+    holding_ = false;
     upstream_ = std::move(upstream);
     core_.connected(upstream_->greeting());
     listener_ = std::make_shared<ProxyUpstream::Listener>();
@@ -271,7 +277,24 @@ void Proxy::Impl::attach(std::shared_ptr<ProxyUpstream> upstream) {
     upstream_->listen(listener_);
 }
 
+void Proxy::Impl::give_up() {
+    // Posted, as all that QEMU said: its last event goes first.
+    asio::post(executor_, [self = shared_from_this()] {
+        if (std::exchange(self->holding_, false))
+            self->lost();
+    });
+}
+
+void Proxy::Impl::publish(const Event& event) {
+    core_.event(event);
+    pump();
+}
+
 void Proxy::Impl::lost() {
+    if (holding_) {
+        core_.disconnected();
+        return pump();
+    }
     for (const auto id : core_.clients())
         drop(id);
     core_.disconnected();
@@ -303,6 +326,18 @@ Proxy::~Proxy() {
 
 void Proxy::attach(std::shared_ptr<ProxyUpstream> upstream) {
     impl_->attach(std::move(upstream));
+}
+
+void Proxy::hold() {
+    impl_->hold();
+}
+
+void Proxy::give_up() {
+    impl_->give_up();
+}
+
+void Proxy::publish(const Event& event) {
+    impl_->publish(event);
 }
 
 void Proxy::close() {

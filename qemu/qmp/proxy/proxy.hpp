@@ -45,6 +45,16 @@ class Proxy {
     /// it is not connected, until the next attach().
     void attach(std::shared_ptr<ProxyUpstream> upstream);
 
+    /// To be called as soon as the connection is lost, when it may come back: the clients stay.
+    /// What they had on its way is answered by GenericError, which says that it is not known
+    /// whether it was done; what they send until the next attach() by "QMP backend is not
+    /// connected".
+    void hold();
+    /// Behind hold(): it does not come back. The clients get EOF.
+    void give_up();
+    /// An event that the upstream has not sent; clients tell it by its member "synthesised".
+    void publish(const Event& event);
+
     /// Ends the socket and all clients.
     void close();
 

@@ -172,6 +172,34 @@ TEST_F(Fsm, EndRightAfterAResetIsACrash) {
     run();
     say(R"({"event": "RESET"})");
     expect_lost(fsm_.resume(event::Disconnected{}), Errc::qemu_gone, "which is a crash");
+    EXPECT_TRUE(fsm_.crashed());
+}
+
+TEST_F(Fsm, OnlyAnEndBehindAResetIsACrash) {
+    run();
+    say(R"({"event": "RESET"})");
+    say(R"({"event": "RESUME"})");
+    fsm_.resume(event::Disconnected{});
+    EXPECT_FALSE(fsm_.crashed());
+}
+
+TEST_F(Fsm, UnresponsiveIsOpenAndChangesNothingElse) {
+    EXPECT_EQ(fsm_.resume(event::Overdue{}), Action::none); // not connected yet
+    run();
+    EXPECT_EQ(fsm_.resume(event::Answering{}), Action::none);
+    EXPECT_EQ(fsm_.resume(event::Overdue{}), Action::tell_state);
+    EXPECT_EQ(fsm_.state(), State::unresponsive);
+    EXPECT_TRUE(fsm_.open());
+    EXPECT_EQ(fsm_.resume(event::Overdue{}), Action::none);
+    EXPECT_EQ(say(R"({"return": {}, "id": 1})"), Action::to_multiplexer);
+    EXPECT_EQ(say("{]"), Action::to_multiplexer);
+    EXPECT_EQ(fsm_.resume(event::Unframed{{FrameFault::too_long, "{"}}), Action::to_multiplexer);
+    EXPECT_EQ(fsm_.resume(event::DeadlinePassed{}), Action::none);
+    EXPECT_EQ(fsm_.resume(event::Answering{}), Action::tell_state);
+    EXPECT_EQ(fsm_.state(), State::running);
+    fsm_.resume(event::Overdue{});
+    expect_lost(fsm_.resume(event::Disconnected{}), Errc::qemu_gone, "closed the connection");
+    EXPECT_FALSE(fsm_.open());
 }
 
 TEST_F(Fsm, ClosedByUsAndNothingAfterwards) {
@@ -184,7 +212,8 @@ TEST_F(Fsm, ClosedByUsAndNothingAfterwards) {
 
 TEST(SessionFsm, NamesPrint) {
     std::ostringstream out;
-    out << State::negotiating << ' ' << State::lost << ' ' << Action::send_capabilities;
-    EXPECT_EQ(out.str(), "negotiating lost send_capabilities");
+    out << State::negotiating << ' ' << State::unresponsive << ' ' << State::lost << ' '
+        << Action::send_capabilities;
+    EXPECT_EQ(out.str(), "negotiating unresponsive lost send_capabilities");
     EXPECT_EQ(SessionFsm::capabilities_line(), "{\"execute\":\"qmp_capabilities\",\"id\":0}\n");
 }

@@ -2,6 +2,7 @@
 #include "qemu/qmp/session.hpp"
 
 #include "qemu/qmp/error.hpp"
+#include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_qmp/fake_qmp.hpp"
 #include "test/fixtures/fake_qmp/run.hpp"
 
@@ -550,4 +551,41 @@ TEST(Session, FromFd) {
         (void)co_await Session::from_fd(std::move(fd), patient());
     });
     expect_text(unconnected, Errc::monitor_refused, "not connected");
+}
+
+TEST(Session, UnresponsiveUntilTheOldestCommandIsAnswered) {
+    fake::FakeMachine machine;
+    machine.block_on("query-pci");
+    std::vector<std::string> told;
+    run([&]() -> asio::awaitable<void> {
+        auto timeouts = patient();
+        timeouts.unresponsive = 20ms;
+        timeouts.query = 60ms; // the command is given up, and QEMU owes its answer all the same
+        const auto session = co_await Session::connect(machine.path(), timeouts);
+        session->on_state([&](SessionState state, const std::string& text) {
+            EXPECT_EQ(state, session->state());
+            told.push_back(text);
+        });
+        EXPECT_EQ(session->state(), SessionState::running);
+        auto command = query_pci();
+        try {
+            (void)co_await session->execute(std::move(command));
+            ADD_FAILURE();
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.code(), Errc::qmp_timeout);
+        }
+        EXPECT_EQ(session->state(), SessionState::unresponsive);
+        EXPECT_TRUE(session->running()); // commands may be sent, and will be answered in turn
+        machine.unblock();
+        auto next = Command("query-status", {}, CommandClass::device_add);
+        (void)co_await session->execute(std::move(next));
+        EXPECT_EQ(session->state(), SessionState::running);
+        EXPECT_EQ(session->counters().late, 1u);
+    });
+    const std::vector<std::string> expected{
+        "QEMU's monitor " + machine.path() +
+            " has not answered query-pci for 20 ms: the process may be stopped, or its host "
+            "overloaded",
+        "QEMU's monitor " + machine.path() + " answers again"};
+    EXPECT_EQ(told, expected);
 }
