@@ -127,7 +127,7 @@ DeviceLife after(S state, std::initializer_list<E> what) {
     return life;
 }
 
-Event event(const std::string& name, boost::json::object data = {}) {
+Event emitted(const std::string& name, boost::json::object data = {}) {
     Event out;
     out.name = name;
     out.data = std::move(data);
@@ -303,7 +303,7 @@ TEST(DeviceLife, PlugThatNobodyAnsweredIsTakenBack) {
 
 TEST(DeviceLife, EventsOfTheDeviceItsChildrenAndOthers) {
     const auto of = [](const std::string& name, boost::json::object data) {
-        return life_event(event(name, std::move(data)), "gpu0");
+        return life_event(emitted(name, std::move(data)), "gpu0");
     };
     const std::string book = "/machine/peripheral/";
     EXPECT_EQ(of("DEVICE_DELETED", {{"device", "gpu0"}, {"path", book + "gpu0"}}), E::deleted);
