@@ -37,6 +37,18 @@ Command device_del(std::string id) {
     return Command("device_del", std::move(arguments), CommandClass::device_del);
 }
 
+Command getfd(UniqueFd fd, std::string name) {
+    Command command("getfd", {{"fdname", std::move(name)}});
+    command.fd = std::make_shared<const UniqueFd>(std::move(fd));
+    return command;
+}
+
+Command add_fd(UniqueFd fd, std::int64_t fdset) {
+    Command command("add-fd", {{"fdset-id", fdset}});
+    command.fd = std::make_shared<const UniqueFd>(std::move(fd));
+    return command;
+}
+
 std::string serialise(const Command& command, std::uint64_t id) {
     json::object message;
     message["execute"] = command.name;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/unique_fd.hpp"
+
 #include <boost/json/object.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -18,6 +21,10 @@ struct Command {
     std::string name;
     boost::json::object arguments;
     CommandClass cls = CommandClass::query;
+    /// Goes with the command (SCM_RIGHTS), for getfd and add-fd. The session closes it as soon as
+    /// it is written, or will not be (abandoned, connection lost): QEMU then has one of its own, or
+    /// none. Shared, so that a Command can be copied.
+    std::shared_ptr<const UniqueFd> fd;
 
     explicit Command(std::string command, boost::json::object args = {},
                      CommandClass deadline = CommandClass::query)
@@ -30,6 +37,10 @@ Command qom_get(std::string path, std::string property);
 Command qom_list(std::string path);
 Command device_add(boost::json::object arguments);
 Command device_del(std::string id);
+/// Gives QEMU the descriptor under a name, until closefd or another getfd of that name.
+Command getfd(UniqueFd fd, std::string name);
+/// Into an fd set, for /dev/fdset/N. Answers {"fdset-id": N, "fd": number in QEMU}.
+Command add_fd(UniqueFd fd, std::int64_t fdset);
 
 /// The line to send, newline included: `{"execute":NAME,"arguments":{..},"id":ID}`; `arguments` is
 /// left out when empty. Kept compact: QEMU reads its input one byte at a time.

@@ -14,6 +14,8 @@ CommandId Multiplexer::submit(const Command& command) {
     Entry entry;
     entry.name = command.name;
     entry.line = serialise(command, id);
+    entry.fd = command.fd;
+    entry.with_fd = command.fd != nullptr;
     entries_.emplace(id, std::move(entry));
     return id;
 }
@@ -26,10 +28,17 @@ std::string Multiplexer::prepare_write() {
             break;
         if (entry.state != State::waiting)
             continue;
+        if (entry.with_fd && (fd_in_flight_ || !bytes.empty()))
+            break; // those behind it wait too: they are answered in the order they were given
         entry.state = State::staged;
         ++in_flight_;
         bytes += entry.line;
         entry.line = {};
+        if (entry.with_fd) {
+            fd_in_flight_ = true;
+            staged_fd_ = std::move(entry.fd);
+            break;
+        }
     }
     writing_ = !bytes.empty();
     return bytes;
@@ -77,6 +86,8 @@ Multiplexer::Entries::iterator Multiplexer::oldest() {
 Multiplexer::Outcome Multiplexer::finish(Entries::iterator entry, CommandResult result) {
     const auto id = entry->first;
     const bool abandoned = entry->second.abandoned;
+    if (entry->second.with_fd)
+        fd_in_flight_ = false;
     entries_.erase(entry);
     --in_flight_;
     if (abandoned) {
@@ -138,6 +149,8 @@ std::vector<CommandId> Multiplexer::fail_all() {
     entries_.clear();
     in_flight_ = 0;
     writing_ = false;
+    fd_in_flight_ = false;
+    staged_fd_.reset();
     return ids;
 }
 

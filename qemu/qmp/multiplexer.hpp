@@ -35,8 +35,15 @@ class Multiplexer {
 
     /// The bytes of all commands that may go out now, "" when none; they are staged. Not to be
     /// called again before commit_write().
+    ///
+    /// A command with a descriptor has the bytes for itself, so that the descriptor comes with its
+    /// first one (see take_fd()), and is sent when no other such command is in flight: QEMU keeps
+    /// what came last until a command takes it, and closes it when more comes (tcp_chr_recv,
+    /// chardev/char-socket.c), while it reads up to 8 commands ahead.
     std::string prepare_write();
     void commit_write();
+    /// The descriptor that goes with what prepare_write() gave; nullptr: none.
+    std::shared_ptr<const UniqueFd> take_fd() { return std::move(staged_fd_); }
 
     void abandon(CommandId id);
 
@@ -80,6 +87,8 @@ class Multiplexer {
         std::string line; ///< until staged
         State state = State::waiting;
         bool abandoned = false;
+        bool with_fd = false;
+        std::shared_ptr<const UniqueFd> fd; ///< until staged
     };
     using Entries = std::map<CommandId, Entry>; // ordered: the first in flight is the oldest
 
@@ -92,6 +101,8 @@ class Multiplexer {
     CommandId next_ = 1;
     std::size_t in_flight_ = 0;
     bool writing_ = false;
+    bool fd_in_flight_ = false;
+    std::shared_ptr<const UniqueFd> staged_fd_;
     Counters counters_;
 };
 

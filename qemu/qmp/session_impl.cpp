@@ -9,6 +9,13 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstring>
+
 namespace kata_vfio::qemu {
 namespace asio = boost::asio;
 namespace json = boost::json;
@@ -181,14 +188,57 @@ void Session::Impl::flush() {
     if (bytes.empty())
         return;
     watchdog_.wrote(multiplexer_.in_flight(), Watchdog::Clock::now());
-    send(std::move(bytes));
+    send(std::move(bytes), multiplexer_.take_fd());
     watch();
 }
 
-void Session::Impl::send(std::string bytes) {
+void Session::Impl::send(std::string bytes, std::shared_ptr<const UniqueFd> fd) {
     out_ = std::move(bytes);
     if (tap_)
         tap_(WireDirection::sent, out_);
+    if (fd)
+        send_fd(std::move(fd));
+    else
+        send_from(0);
+}
+
+/// The descriptor goes with what the kernel takes of the bytes at once, at least the first.
+void Session::Impl::send_fd(std::shared_ptr<const UniqueFd> fd) {
+    iovec bytes{out_.data(), out_.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int number = fd->get();
+    std::memcpy(CMSG_DATA(header), &number, sizeof number);
+    ssize_t sent;
+    do
+        sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent > 0)
+        return send_from(static_cast<std::size_t>(sent));
+    if (errno == EAGAIN) {
+        auto writable = [self = shared_from_this(), fd](boost::system::error_code error) {
+            if (!error && self->fsm_.state() != SessionState::lost)
+                self->send_fd(fd);
+        };
+        socket_.async_wait(boost::asio::local::stream_protocol::socket::wait_write,
+                           std::move(writable));
+        return;
+    }
+    if (errno == EPIPE || errno == ECONNRESET)
+        return; // the reader sees the end too, and behind what QEMU said last
+    // It would never go, and all behind it wait: EBADF, ETOOMANYREFS, ..
+    act(fsm_.resume(event::Disconnected{errno, splitter_.partial()}));
+}
+
+void Session::Impl::send_from(std::size_t offset) {
     const bool commands = fsm_.open();
     auto written = [self = shared_from_this(), commands](boost::system::error_code error,
                                                          std::size_t) {
@@ -201,7 +251,8 @@ void Session::Impl::send(std::string bytes) {
             self->multiplexer_.commit_write();
         self->flush();
     };
-    asio::async_write(socket_, asio::buffer(out_), std::move(written));
+    asio::async_write(socket_, asio::buffer(std::string_view(out_).substr(offset)),
+                      std::move(written));
 }
 
 Failure Session::Impl::timeout_failure(const Command& command, CommandId id) const {
@@ -221,9 +272,18 @@ Failure Session::Impl::timeout_failure(const Command& command, CommandId id) con
 std::shared_ptr<Submitted::State> Session::Impl::submit(Command command) {
     auto submitted = std::make_shared<Submitted::State>(shared_from_this(), socket_.get_executor(),
                                                         std::move(command));
+    // Here it is known by its name; the descriptor goes with the multiplexer's copy.
+    const auto fd = std::exchange(submitted->command.fd, nullptr);
     if (fsm_.state() == SessionState::lost)
         return submitted;
-    submitted->id = multiplexer_.submit(submitted->command);
+    if (fd && ::fcntl(fd->get(), F_GETFD) < 0) { // found out by sendmsg it would cost the session
+        submitted->result = Failure(Errc::invalid_argument,
+                                    submitted->command.name + " was given no open descriptor");
+        return submitted;
+    }
+    auto sending = submitted->command;
+    sending.fd = fd;
+    submitted->id = multiplexer_.submit(sending);
     pending_.emplace(submitted->id, submitted);
     flush();
     return submitted;

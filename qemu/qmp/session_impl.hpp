@@ -67,7 +67,9 @@ class Session::Impl : public std::enable_shared_from_this<Impl> {
     void deliver(const Event& event);
     void lose();
     void flush();
-    void send(std::string bytes);
+    void send(std::string bytes, std::shared_ptr<const UniqueFd> fd = nullptr);
+    void send_fd(std::shared_ptr<const UniqueFd> fd);
+    void send_from(std::size_t offset);
     void watch();
     void tell_state();
     Failure timeout_failure(const Command& command, CommandId id) const;

@@ -17,7 +17,7 @@ std::optional<std::string> ProxyPolicy::refusal(std::string_view command) const 
     const auto disabled = [command](std::string_view why) {
         return "Command " + std::string(command) + " has been disabled: " + std::string(why);
     };
-    // The session that the commands go over has no way to send a descriptor along.
+    // Clients' descriptors are not received (recv, not recvmsg), so there would be none to pass.
     if (mode_ == ProxyMode::unsafe && (command == "getfd" || command == "add-fd"))
         return disabled("the proxy does not pass file descriptors on");
     if (mode_ == ProxyMode::read_only && !only_looks(command))

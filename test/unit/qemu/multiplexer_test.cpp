@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/qmp/multiplexer.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 using namespace kata_vfio;
 using namespace kata_vfio::qemu;
@@ -163,4 +165,53 @@ TEST_F(Mux, LosingTheConnectionFailsWhoeverStillWaits) {
     EXPECT_EQ(mux_.in_flight(), 0u);
     EXPECT_EQ(mux_.oldest_in_flight(), "");
     EXPECT_TRUE(mux_.fail_all().empty());
+}
+
+// QEMU closes a descriptor it was sent when another comes before a command has taken it.
+TEST_F(Mux, DescriptorsTravelAloneAndOneAtATime) {
+    auto& mux = mux_;
+    const auto open_fd = [] { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); };
+    mux.submit(query_status());
+    const auto first = mux.submit(getfd(open_fd(), "a"));
+    mux.submit(add_fd(open_fd(), 7));
+    mux.submit(query_pci());
+
+    EXPECT_NE(mux.prepare_write().find("query-status"), std::string::npos);
+    EXPECT_EQ(mux.take_fd(), nullptr);
+    mux.commit_write();
+    const auto alone = mux.prepare_write();
+    EXPECT_EQ(alone, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"a\"},\"id\":" +
+                         std::to_string(first) + "}\n");
+    const auto fd = mux.take_fd();
+    ASSERT_NE(fd, nullptr);
+    EXPECT_EQ(fd.use_count(), 1) << "kept beyond its sending";
+    mux.commit_write();
+    EXPECT_EQ(mux.prepare_write(), "") << "the second waits, and what is behind it too";
+
+    mux.consume(Reply{boost::json::value(first), boost::json::object()});
+    EXPECT_NE(mux.prepare_write().find("\"fdset-id\":7"), std::string::npos);
+    EXPECT_NE(mux.take_fd(), nullptr);
+    mux.commit_write();
+    EXPECT_NE(mux.prepare_write().find("query-pci"), std::string::npos);
+    EXPECT_EQ(mux.take_fd(), nullptr);
+}
+
+TEST_F(Mux, ADescriptorThatIsNotSentIsClosed) {
+    auto& mux = mux_;
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    const UniqueFd reading(ends[0]);
+    auto id = mux.submit(getfd(UniqueFd(ends[1]), "a"));
+    char byte = 0;
+    EXPECT_EQ(::read(reading.get(), &byte, 1), -1) << "closed too early";
+    mux.abandon(id);
+    EXPECT_EQ(::read(reading.get(), &byte, 1), 0);
+
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    const UniqueFd other(ends[0]);
+    mux.submit(getfd(UniqueFd(ends[1]), "b"));
+    (void)mux.prepare_write();
+    EXPECT_EQ(::read(other.get(), &byte, 1), -1) << "closed too early";
+    (void)mux.fail_all();
+    EXPECT_EQ(::read(other.get(), &byte, 1), 0);
 }
