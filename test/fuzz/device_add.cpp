@@ -25,6 +25,7 @@ VfioDevice device_of(const json::object& given) {
     device.addr = text(given, "addr");
     device.romfile = text(given, "romfile");
     device.display = text(given, "display");
+    device.iommufd = text(given, "iommufd");
     device.bus = text(given, "bus").value_or(device.bus);
     device.driver = text(given, "driver").value_or(device.driver);
     if (const auto* rombar = given.if_contains("rombar"); rombar && rombar->is_int64())

@@ -31,7 +31,7 @@ void check(const RootBus& bus) {
     require(free.size() + occupied == 30, "a slot is free or occupied");
     require(bus.next_free() == (free.empty() ? std::nullopt : std::optional(free.front())),
             "the next free slot is the first free one");
-    require(bus.full().code() == Errc::root_bus_full, "a full bus says so");
+    require(bus.full(1).code() == Errc::root_bus_full, "a full bus says so");
 }
 
 } // namespace
