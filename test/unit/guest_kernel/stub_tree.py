@@ -58,6 +58,7 @@ while dropped := [name for name in on if not all(need in on for need in entries.
     for name in dropped:
         del on[name]
 with open(final, 'w') as file:
+    file.write('CONFIG_X86_64=y\n')
     for name in sorted(entries | on):
         file.write(f'CONFIG_{name}={on[name]}\n' if name in on else f'# CONFIG_{name} is not set\n')
 '''
