@@ -28,7 +28,7 @@ conditions_around() { # FILE LINE
 
 # What an option's Kconfig entry says it depends on, and which of those are not set.
 explain_option() { # NAME CONFIG
-    local symbol=${1#CONFIG_} config=$2 entry depends word unset=() like file line
+    local symbol=${1#CONFIG_} config=$2 entry depends word unset=() like file line hidden=
     entry=$(kconfig_files | (cd "$source_tree" && xargs grep -nE "^(menu)?config[[:space:]]+$symbol\$" /dev/null) | head -n 1)
     if [[ -z $entry ]]; then
         # The longest part of the name is what a renamed option has kept.
@@ -48,11 +48,14 @@ explain_option() { # NAME CONFIG
             on { text = text $0; on = sub(/\\$/, "", text); if (!on) print "(" text ")" }' "$source_tree/$file"
         conditions_around "$file" "$line"
     } | awk '{ gsub(/[ \t]+/, " "); all = all (all ? " && " : "") $0 } END { print all }')
+    # An option without a prompt is set by others that select it, never by a fragment.
+    awk -v from="$line" 'NR <= from { next } /^[a-z]/ { exit } /^[ \t]+(bool|tristate|string|int|hex|prompt)[ \t]+"/ { found = 1; exit }
+        END { exit !found }' "$source_tree/$file" || hidden=', and only others can select it (it has no prompt)'
     while read -r word; do
         grep -qE "^CONFIG_$word=" "$config" || unset+=("CONFIG_$word")
     done < <(grep -oE '\b[A-Z0-9][A-Z0-9_]+\b' <<<"$depends" | sort -u)
     printf 'depends on %s%s (%s:%s)' "${depends:-nothing that can be set}" \
-        "${unset:+, of which not set: ${unset[*]}}" "${file#./}" "$line"
+        "${unset:+, of which not set: ${unset[*]}}$hidden" "${file#./}" "$line"
 }
 
 optional_reason() { # NAME

@@ -12,19 +12,24 @@ system_work=/var/cache/kata-vfio/guest-kernel
 # The folder that is used, into $work. What `setup` made as an ordinary user has to be found by the
 # `install` that runs under sudo.
 find_work() {
-    local home candidates=()
+    local home folder link time newest=0 candidates=()
     work=${work:-${KATA_VFIO_GUEST_KERNEL_CACHE:-}}
     if [[ -z $work ]]; then
         home=${HOME:-/root}
         [[ -z ${SUDO_USER:-} ]] || home=$(getent passwd "$SUDO_USER" | cut -d: -f6) || true
         candidates=("$system_work" "$home/.cache/kata-vfio/guest-kernel")
-        for work in "${candidates[@]}"; do
-            [[ ! -L $work/build/${suffix#-}.current ]] || break
-            work=
+        # The tree that was set up last; another user's will do for what only reads it.
+        for folder in "${candidates[@]}"; do
+            link=$folder/build/${suffix#-}.current
+            [[ -L $link ]] && [[ -w $folder/build || $verb == install || $verb == check ]] || continue
+            time=$(stat -c %Y "$link")
+            if ((time >= newest)); then
+                newest=$time work=$folder
+            fi
         done
         if [[ -z $work ]]; then
             work=${candidates[0]}
-            mkdir -p "$work" 2>/dev/null && [[ -w $work ]] || work=${candidates[1]}
+            mkdir -p "$work" 2>/dev/null && [[ -w $work ]] && [[ ! -e $work/build || -w $work/build ]] || work=${candidates[1]}
         fi
     fi
     [[ $work != *[[:space:]:]* ]] ||

@@ -146,7 +146,7 @@ class GuestKernel(unittest.TestCase):
 
     def test_missing_dependency_is_named(self):
         kconfig = self.source / "Kconfig"
-        text = kconfig.read_text().replace("config DRM_BOCHS\n\tbool\n", "if NEEDED\nconfig DRM_BOCHS\n\tbool\n\tdepends on DRM && \\\n\t\tALSO_NEEDED\nendif\n")
+        text = kconfig.read_text().replace('config DRM_BOCHS\n\tbool "DRM_BOCHS"\n', 'if NEEDED\nconfig DRM_BOCHS\n\tbool "DRM_BOCHS"\n\tdepends on DRM && \\\n\t\tALSO_NEEDED\nendif\n')
         kconfig.write_text(text)
         self.refuse(
             *self.setup_words(),
@@ -156,6 +156,11 @@ class GuestKernel(unittest.TestCase):
                 "is not set in the final .config: depends on (DRM && ALSO_NEEDED) && (NEEDED), of which not set: CONFIG_ALSO_NEEDED CONFIG_NEEDED (Kconfig:",
             ],
         )
+
+    def test_option_without_a_prompt_is_said_to_be_one(self):
+        kconfig = self.source / "Kconfig"
+        kconfig.write_text(kconfig.read_text().replace('config DRM_BOCHS\n\tbool "DRM_BOCHS"\n', "config DRM_BOCHS\n\tbool\n\tdepends on GONE\n"))
+        self.refuse(*self.setup_words(), "setup", says=["of which not set: CONFIG_GONE, and only others can select it (it has no prompt) (Kconfig:"])
 
     def test_optional_option_may_be_missing(self):
         kconfig = self.source / "Kconfig"

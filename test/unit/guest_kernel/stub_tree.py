@@ -111,8 +111,8 @@ def make(where, fragments):
         "tools/kconfig.py": KCONFIG,
         "tools/link.py": LINK,
         "Kconfig": 'source "drivers/gpu/drm/i915/Kconfig"\n'
-        + "".join(f"config {name}\n\tbool\n\n" for name in sorted(options_of(fragments)) if name != "DRM_I915_USERPTR"),
-        "drivers/gpu/drm/i915/Kconfig": "config DRM_I915_USERPTR\n\tbool\n\tdepends on DRM_I915\n",
+        + "".join(f'config {name}\n\tbool "{name}"\n\n' for name in sorted(options_of(fragments)) if name != "DRM_I915_USERPTR"),
+        "drivers/gpu/drm/i915/Kconfig": 'config DRM_I915_USERPTR\n\tbool "userptr"\n\tdepends on DRM_I915\n',
     }.items():
         path = where / name
         path.parent.mkdir(parents=True, exist_ok=True)
