@@ -106,7 +106,8 @@ TEST_F(GuestKernelCheck, TheConfigurationBesideAnImageIsFound) {
 }
 
 TEST_F(GuestKernelCheck, AReleaseThatIsAPathIsNotFollowed) {
-    root.write("/etc/config-x", serving_config);
+    root.write("/boot/config-/here", "");
+    root.write("/boot/etc/config-x", serving_config);
     const std::string xz("\xfd"
                          "7zXZ\0....",
                          10);
