@@ -5,7 +5,7 @@
 # tool:package
 setup_tools=(make:make gcc:gcc flex:flex bison:bison xz:xz-utils tar:tar flock:util-linux sha256sum:coreutils)
 debian_tools=(apt-get:apt apt-cache:apt dpkg-deb:dpkg)
-build_tools=(make:make gcc:gcc ld:binutils bc:bc flex:flex bison:bison perl:perl gzip:gzip)
+build_tools=(make:make gcc:gcc ld:binutils objcopy:binutils nm:binutils bc:bc flex:flex bison:bison perl:perl gzip:gzip)
 # objtool reads object files with it.
 build_headers=(gelf.h:libelf-dev)
 

@@ -172,7 +172,7 @@ class GuestKernel(unittest.TestCase):
     def test_build_makes_images_and_manifest(self):
         self.set_up()
         done = self.succeed("build")
-        self.assertIn("i915 is built in and takes 8086:1616", done.stderr)
+        self.assertIn("i915 is built in, and its table of devices has 8086:1616", done.stderr)
         manifest = json.loads(self.built("manifest.json").read_text())
         self.assertEqual(manifest["uname"], "6.1.192-intel-gpu")
         self.assertEqual(manifest["source"], {"origin": "the tree linux", "sha256": self.tree_sum()})
@@ -181,6 +181,11 @@ class GuestKernel(unittest.TestCase):
         for name in ("vmlinuz", "vmlinux"):
             self.assertEqual(manifest["sha256"][name], sha256(self.built(name)))
         self.assertEqual(manifest["sha256"]["config"], sha256(self.built(".config")))
+
+    def test_driver_that_does_not_know_the_walkthroughs_gpu_is_refused(self):
+        self.set_up()
+        self.refuse("build", says=["the built-in i915 does not know 8086:1616"], STUB_GPU="0x1617")
+        self.refuse("install", says=["nothing is built"])
 
     def test_same_input_gives_the_same_bytes(self):
         made = []

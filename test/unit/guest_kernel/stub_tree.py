@@ -63,8 +63,8 @@ with open(final, 'w') as file:
         file.write(f'CONFIG_{name}={on[name]}\n' if name in on else f'# CONFIG_{name} is not set\n')
 '''
 
-LINK = r'''
-import gzip, os, struct, sys
+LINK = r"""
+import gzip, os, struct, subprocess, sys
 tree = sys.argv[1]
 config = open(f'{tree}/.config', 'rb').read()
 elf_path, image_path = f'{tree}/vmlinux', f'{tree}/arch/x86/boot/bzImage'
@@ -88,9 +88,14 @@ for path, data, step in ((elf_path, elf, 'LD      vmlinux'), (image_path, bytes(
     if not os.path.exists(path) or open(path, 'rb').read() != data:
         print(f'  {step}', flush=True)
         open(path, 'wb').write(data)
-alias = b'i915.alias=pci:v00008086d00001616sv*sd*bc03sc*i*\0' if b'CONFIG_DRM_I915=y' in config else b''
-open(f'{tree}/modules.builtin.modinfo', 'wb').write(b'virtio.license=GPL\0' + alias)
-'''
+built_in = b'CONFIG_DRM_I915=y' in config
+open(f'{tree}/modules.builtin.modinfo', 'wb').write(b'virtio.license=GPL\0' + (b'i915.license=MIT\0' if built_in else b''))
+# As 6.1 has it: no alias of a built-in driver is written down, its table is in the object.
+os.makedirs(f'{tree}/drivers/gpu/drm/i915', exist_ok=True)
+table = '''static const struct id { unsigned vendor, device, subvendor, subdevice, class, mask; unsigned long data, only; }
+__attribute__((used)) pciidlist[] = { { 0x8086, 0x1602, ~0u, ~0u }, { 0x8086, %s, ~0u, ~0u }, { 0 } };''' % os.environ.get('STUB_GPU', '0x1616')
+subprocess.run(['gcc', '-c', '-x', 'c', '-o', f'{tree}/drivers/gpu/drm/i915/i915_pci.o', '-'], input=table, text=True, check=True)
+"""
 
 
 def options_of(fragments):
