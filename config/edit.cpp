@@ -6,6 +6,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "config/document.hpp"
+#include "config/keys.hpp"
 #include "config/load.hpp"
 
 #include <toml++/toml.h>
@@ -246,6 +247,13 @@ EditedFile edit_file(const std::filesystem::path& file, std::string_view table,
 Edit set_value(const std::filesystem::path& file, std::string_view table, std::string_view key,
                std::string_view literal) {
     return edit_file(file, table, key, literal).edit;
+}
+
+SetKernelResult set_kernel(const std::filesystem::path& file, const std::string& path) {
+    auto [edit, configuration] = edit_file(file, "hypervisor.qemu", "kernel", toml_string(path));
+    const auto& origin = configuration.where.at("hypervisor.qemu.kernel");
+    return {std::move(edit), origin.overridden.empty() ? origin.at : origin.overridden.front(),
+            configuration.hypervisor.kernel, origin.at};
 }
 
 EnableResult enable(const std::filesystem::path& file) {

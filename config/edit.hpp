@@ -51,4 +51,15 @@ struct EnableResult {
 /// else is wrong is reported in `left`.
 EnableResult enable(const std::filesystem::path& file);
 
+struct SetKernelResult {
+    Edit edit;
+    Position at;          ///< of `kernel` in the file, afterwards
+    std::string in_force; ///< the value that is used: another one when a drop-in has the last word
+    Position in_force_at;
+};
+
+/// kernel = "PATH" in [hypervisor.qemu] of `file`. Whether there is such a kernel, and whether it
+/// can serve, is the caller's business.
+SetKernelResult set_kernel(const std::filesystem::path& file, const std::string& path);
+
 } // namespace kata_vfio::config

@@ -28,6 +28,7 @@ enum class Verb {
     events,
     config_check,
     config_enable,
+    config_set_kernel,
     config_show,
 };
 
@@ -49,7 +50,8 @@ struct Arguments {
     bool all = false;
     bool dry_run = false;
     bool gvt_d = false, gvt_g = false;
-    std::string html; ///< trace: the page to write
+    std::string guest_kernel; ///< check: a kernel image or .config; config set-kernel: the image
+    std::string html;         ///< trace: the page to write
     std::int64_t slow_ms = 100;
 
     // qmp, events

@@ -31,6 +31,11 @@ Examples:
 
 kata-vfio VERB --help has examples of each; docs/cli.md is the guide.)";
 
+/// For CLI11: what is wrong with an option's value.
+std::string not_empty(const std::string& value) {
+    return value.empty() ? "must not be empty" : "";
+}
+
 /// Builds the parser over one Arguments. Lives for one parse.
 class Parser {
   public:
@@ -107,9 +112,16 @@ class Parser {
         auto* check = verb(app_, "check", Verb::check,
                            "What GVT-d and GVT-g need of this host, each with its fix",
                            "  kata-vfio check            exit 0 if GVT-d is ready, else 4\n"
-                           "  kata-vfio check --gvt-g    exit 0 if GVT-g is ready, else 4\n");
+                           "  kata-vfio check --gvt-g    exit 0 if GVT-g is ready, else 4\n"
+                           "  kata-vfio check --guest-kernel "
+                           "/usr/share/kata-containers/vmlinuz-intel-gpu.container\n");
         check->add_flag("--gvt-d", arguments_.gvt_d, "The exit status is about GVT-d (default)");
         check->add_flag("--gvt-g", arguments_.gvt_g, "The exit status is about GVT-g");
+        check
+            ->add_option("--guest-kernel", arguments_.guest_kernel,
+                         "Not the host: whether this kernel image or .config can serve sandboxes")
+            ->type_name("FILE")
+            ->check(CLI::Validator(not_empty, "", ""));
 
         auto* gpus = verb(app_, "gpus", Verb::gpus,
                           "The host's display functions: driver, IOMMU group, what blocks it",
@@ -272,6 +284,15 @@ class Parser {
                   "Set hotplug_vfio_on_root_bus = true, touching nothing else in the file",
                   "  kata-vfio config enable "
                   "/usr/share/defaults/kata-containers/configuration.toml\n"));
+        auto* set_kernel = verb(*config, "set-kernel", Verb::config_set_kernel,
+                                "Set the guest kernel, touching nothing else in the file",
+                                "  kata-vfio config set-kernel "
+                                "/usr/share/kata-containers/vmlinuz-intel-gpu.container\n");
+        set_kernel
+            ->add_option("KERNEL", arguments_.guest_kernel,
+                         "The image that `kernel = ` is to name, an absolute path")
+            ->required();
+        file(set_kernel);
         file(verb(*config, "show", Verb::config_show,
                   "The configuration in force, and where each value comes from",
                   "  kata-vfio config show\n  kata-vfio config show --json\n"));

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/cli/config_verbs.hpp"
 
+#include "config/base/failure.hpp"
+#include "config/base/text.hpp"
 #include "config/edit.hpp"
+#include "config/keys.hpp"
 #include "config/load.hpp"
 #include "config/show.hpp"
 #include "config/validate.hpp"
+#include "runtime-plugin/cli/check/guest_kernel.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
 
@@ -38,21 +42,33 @@ void add_findings(json::object& object, const char* key,
         object["error"] = plugin::failure_json(findings.front().failure());
 }
 
-std::string done_text(const config::EnableResult& result) {
-    const auto at = result.at.str();
-    switch (result.edit.kind) {
+/// "file:3:28: kernel = "/k" (had another value)"
+std::string done_text(const config::Edit& edit, const config::Position& at, const std::string& key,
+                      const std::string& literal) {
+    const auto set = at.str() + ": " + key + " = " + literal;
+    switch (edit.kind) {
     case config::EditKind::none:
-        return at + ": hotplug_vfio_on_root_bus was true already; the file was not written";
+        return at.str() + ": " + key + " was " + literal + " already; the file was not written";
     case config::EditKind::uncommented:
-        return at + ": hotplug_vfio_on_root_bus = true (was commented out)";
+        return set + " (was commented out)";
     case config::EditKind::changed:
-        return at + ": hotplug_vfio_on_root_bus = true (had another value)";
+        return set + " (had another value)";
     case config::EditKind::inserted:
-        return at + ": hotplug_vfio_on_root_bus = true (line added)";
+        return set + " (line added)";
     case config::EditKind::appended:
-        return at + ": hotplug_vfio_on_root_bus = true (table [hypervisor.qemu] added)";
+        return set + " (table [hypervisor.qemu] added)";
     }
-    return at;
+    return set;
+}
+
+/// What `check --guest-kernel` has against a kernel, for a warning; "" when it can serve.
+std::string doubts_about(const std::filesystem::path& kernel) {
+    const auto lines = guest_kernel_requirements(read_guest_kernel(kernel));
+    std::vector<std::string> titles;
+    for (const auto& line : lines)
+        if (line.required && line.verdict != Verdict::pass)
+            titles.push_back(line.title);
+    return serves(lines) ? "" : join_words(titles);
 }
 
 } // namespace
@@ -89,12 +105,48 @@ int config_enable(const Arguments& arguments, Io& io) {
         add_findings(object, "left", result.left);
         io.out << json::serialize(object) << '\n';
     } else {
-        io.out << done_text(result) << '\n';
+        io.out << done_text(result.edit, result.at, "hotplug_vfio_on_root_bus", "true") << '\n';
         if (!result.left.empty())
             io.out << "the configuration still can't be used:\n";
     }
     io.out.flush();
     return tell(result.left, io);
+}
+
+int config_set_kernel(const Arguments& arguments, Io& io) {
+    const std::filesystem::path kernel(arguments.guest_kernel);
+    if (!kernel.is_absolute())
+        throw Failure(Errc::invalid_argument,
+                      "the kernel " + quoted(arguments.guest_kernel) + " is no absolute path")
+            .remedy("Kata takes `kernel` as it stands: name it from / on");
+    const auto file = file_of(arguments);
+    // Before the file is touched: a kernel that is not there would keep every sandbox from
+    // starting.
+    const auto doubts = doubts_about(arguments.root / kernel.relative_path());
+    const auto result = config::set_kernel(file, kernel.string());
+    const bool in_force = result.in_force == kernel.string();
+    if (arguments.json) {
+        io.out << json::serialize(json::object{{"file", file.string()},
+                                               {"edit", config::name(result.edit.kind)},
+                                               {"line", result.edit.line},
+                                               {"kernel", kernel.string()},
+                                               {"in_force", result.in_force}})
+               << '\n';
+    } else {
+        io.out << done_text(result.edit, result.at, "kernel", config::toml_string(kernel.string()))
+               << '\n';
+    }
+    io.out.flush();
+    if (!doubts.empty())
+        io.err << "kata-vfio: warning: this kernel does not pass for: " << doubts
+               << " (kata-vfio check --guest-kernel " << kernel.string() << ")\n";
+    if (in_force)
+        return 0;
+    io.err << failure_text(Failure(Errc::config_invalid, result.in_force_at.str() + ": kernel = " +
+                                                             config::toml_string(result.in_force) +
+                                                             " has the last word")
+                               .remedy("take the line out of that drop-in"));
+    return exit_status(Errc::config_invalid);
 }
 
 int config_show(const Arguments& arguments, Io& io) {

@@ -10,6 +10,7 @@ namespace kata_vfio::cli {
 // broken. Throw Failure(config_invalid) when the configuration can't even be read.
 int config_check(const Arguments& arguments, Io& io);
 int config_enable(const Arguments& arguments, Io& io);
+int config_set_kernel(const Arguments& arguments, Io& io);
 int config_show(const Arguments& arguments, Io& io);
 
 } // namespace kata_vfio::cli

@@ -149,6 +149,8 @@ int dispatch(const Arguments& arguments, Io& io) {
         return config_check(arguments, io);
     case Verb::config_enable:
         return config_enable(arguments, io);
+    case Verb::config_set_kernel:
+        return config_set_kernel(arguments, io);
     case Verb::config_show:
         return config_show(arguments, io);
     }

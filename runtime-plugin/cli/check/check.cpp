@@ -2,6 +2,7 @@
 #include "runtime-plugin/cli/check/check.hpp"
 
 #include "config/base/failure.hpp"
+#include "runtime-plugin/cli/check/guest_kernel.hpp"
 #include "runtime-plugin/cli/table.hpp"
 
 #include <boost/json.hpp>
@@ -33,8 +34,10 @@ std::string verdict_cell(Verdict verdict, bool colour) {
     return "\033[" + std::string(code) + "m" + text + "\033[0m";
 }
 
-std::string section(const std::vector<Requirement>& lines, Needs needs, std::string_view heading,
-                    bool colour) {
+} // namespace
+
+std::string requirements_text(const std::vector<Requirement>& lines, Needs needs,
+                              std::string_view heading, bool colour) {
     std::size_t widest = 0;
     for (const auto& line : lines)
         if (line.needed_by == needs)
@@ -52,7 +55,8 @@ std::string section(const std::vector<Requirement>& lines, Needs needs, std::str
     return text;
 }
 
-std::string summary(const std::vector<Requirement>& lines, Needs mode, std::string_view title) {
+std::string requirements_summary(const std::vector<Requirement>& lines, Needs mode,
+                                 std::string_view title) {
     std::size_t failed = 0, unknown = 0;
     for (const auto& line : lines) {
         if (!line.required || (line.needed_by != Needs::both && line.needed_by != mode))
@@ -67,8 +71,6 @@ std::string summary(const std::vector<Requirement>& lines, Needs mode, std::stri
         text += ", " + std::to_string(unknown) + " unknown";
     return text + "\n";
 }
-
-} // namespace
 
 json::object check_json(const HostFacts& facts, const std::vector<Requirement>& lines) {
     json::array rows;
@@ -88,13 +90,16 @@ json::object check_json(const HostFacts& facts, const std::vector<Requirement>& 
 }
 
 std::string check_text(const std::vector<Requirement>& lines, bool colour) {
-    return section(lines, Needs::both, "GVT-d and GVT-g need", colour) + "\n" +
-           section(lines, Needs::gvt_d, "GVT-d needs also", colour) + "\n" +
-           section(lines, Needs::gvt_g, "GVT-g needs also", colour) + "\n" +
-           summary(lines, Needs::gvt_d, "GVT-d") + summary(lines, Needs::gvt_g, "GVT-g");
+    return requirements_text(lines, Needs::both, "GVT-d and GVT-g need", colour) + "\n" +
+           requirements_text(lines, Needs::gvt_d, "GVT-d needs also", colour) + "\n" +
+           requirements_text(lines, Needs::gvt_g, "GVT-g needs also", colour) + "\n" +
+           requirements_summary(lines, Needs::gvt_d, "GVT-d") +
+           requirements_summary(lines, Needs::gvt_g, "GVT-g");
 }
 
 int check(const Arguments& arguments, Io& io) {
+    if (!arguments.guest_kernel.empty())
+        return check_guest_kernel(arguments, io);
     const auto facts = read_host_facts(vfio::HostRoot(arguments.root));
     const auto lines = evaluate(facts);
     io.out << (arguments.json ? json::serialize(check_json(facts, lines)) + "\n"

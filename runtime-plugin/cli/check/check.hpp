@@ -18,7 +18,15 @@ boost::json::object check_json(const HostFacts& facts, const std::vector<Require
 /// For people: three sections, each line with its verdict and, when it does not pass, its fix.
 std::string check_text(const std::vector<Requirement>& lines, bool colour);
 
-/// The verb: 0 when the modes asked for (GVT-d when none is) are ready, else 4.
+/// The lines that `needs` has, under a heading.
+std::string requirements_text(const std::vector<Requirement>& lines, Needs needs,
+                              std::string_view heading, bool colour);
+/// "TITLE: ready" or how many of the required lines of both and of `mode` failed, and are unknown.
+std::string requirements_summary(const std::vector<Requirement>& lines, Needs mode,
+                                 std::string_view title);
+
+/// The verb (with --guest-kernel that of guest_kernel.hpp): 0 when the modes asked for (GVT-d when
+/// none is) are ready, else 4.
 int check(const Arguments& arguments, Io& io);
 
 } // namespace kata_vfio::cli

@@ -24,6 +24,16 @@ def lab_env():
         raise LabError(f"{cache}/lab.env is not there: run test/lab/lab up") from None
 
 
+def guest_kernel(chosen, env):
+    """The kernel to start: the one that was named; else build-kernel.sh's where `lab guest-kernel` has
+    put it; else Debian's, which "debian" asks for by name."""
+    if chosen not in (None, "debian"):
+        return chosen
+    cache = os.environ.get("KATA_VFIO_LAB_CACHE", "/var/cache/kata-vfio/lab")
+    own = os.path.join(cache, "guest-kernel/share/kata-containers/vmlinux-intel-gpu.container")
+    return own if chosen is None and os.path.exists(own) else env["LAB_VMLINUX"]
+
+
 def listening(path):
     server = socket.socket(socket.AF_UNIX)
     try:
@@ -50,7 +60,7 @@ def command_line(options, where, monitors):
     args += ["-device", "virtserialport,chardev=agent,name=lab.agent"]
     if not options["no-guest"]:
         env = lab_env()
-        args += ["-kernel", options["kernel"] or env["LAB_VMLINUX"], "-initrd", env["LAB_L2_INITRAMFS"]]
+        args += ["-kernel", guest_kernel(options["kernel"], env), "-initrd", env["LAB_L2_INITRAMFS"]]
         args += ["-append", GUEST_KERNEL_ARGS]
     if options["paused"]:
         args += ["-S"]

@@ -34,19 +34,24 @@ TEST(JsonDoc, NamesEveryKey) {
     root.populate_function({.address = "0000:00:02.1", .driver = "snd_hda_intel", .group = 1});
     root.write("/etc/kata-containers/configuration.toml",
                "[hypervisor.qemu]\nmachine_type = \"q35\"\nunknown_key = 1\n");
+    root.write("/boot/guest.config", "CONFIG_DRM=y\n");
+    root.write("/boot/vmlinux", "CONFIG_DRM=y\n");
     fake::FakeKernel kernel(root);
     std::set<std::string> keys;
-    const std::vector<std::vector<std::string>> commands{{"gpus", "--all"},
-                                                         {"types"},
-                                                         {"create", "i915-GVTg_V4_8"},
-                                                         {"vgpus"},
-                                                         {"bind", "0000:00:02.0"},
-                                                         {"restore", "0000:00:02.0"},
-                                                         {"check"},
-                                                         {"config", "check"},
-                                                         {"config", "show"},
-                                                         {"config", "enable"},
-                                                         {"remove", "bad"}};
+    const std::vector<std::vector<std::string>> commands{
+        {"gpus", "--all"},
+        {"types"},
+        {"create", "i915-GVTg_V4_8"},
+        {"vgpus"},
+        {"bind", "0000:00:02.0"},
+        {"restore", "0000:00:02.0"},
+        {"check"},
+        {"check", "--guest-kernel", root.at("/boot/guest.config").string()},
+        {"config", "set-kernel", "/boot/vmlinux"},
+        {"config", "check"},
+        {"config", "show"},
+        {"config", "enable"},
+        {"remove", "bad"}};
     for (auto args : commands) {
         args.insert(args.begin(), {"--root", root.path().string(), "--json"});
         const auto run = command(args);
