@@ -18,6 +18,7 @@ struct Wish {
     int trace = -1;
     int number = 0; ///< errno or descriptor; 0: die
     std::atomic<int> skip{0};
+    std::atomic<bool> paused{false};
 
     Wish() {
         // Of a test's child, which sets it before its first call and never after.
@@ -43,7 +44,7 @@ void die() {
 }
 
 /// What is to be done at this pass; null: nothing.
-const Wish* wished(CrashPoint point) {
+Wish* wished(CrashPoint point) {
     static Wish wish;
     if (wish.trace >= 0) {
         const auto line = std::string(crash_point_names[static_cast<std::size_t>(point)]) + "\n";
@@ -58,11 +59,13 @@ const Wish* wished(CrashPoint point) {
 } // namespace
 
 void crash_point(CrashPoint point) {
-    const auto* wish = wished(point);
+    auto* wish = wished(point);
     if (!wish)
         return;
     if (wish->number == 0)
         die();
+    if (wish->paused.exchange(true))
+        return;
     char byte = 'x';
     if (::write(wish->number, &byte, 1) != 1 || ::read(wish->number, &byte, 1) != 1)
         die(); // the test is gone

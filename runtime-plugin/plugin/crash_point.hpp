@@ -81,9 +81,8 @@ inline constexpr auto crash_point_names = std::to_array<std::string_view>({
 ///
 ///     KATA_VFIO_CRASH_AT=NAME        SIGKILL of this process there
 ///     KATA_VFIO_CRASH_AT=NAME:ERRNO  a *_write fails with that errno, this time and ever after
-///     KATA_VFIO_CRASH_AT=NAME:FD     elsewhere: a byte is written to FD and one read from it
-///     before
-///                                    it goes on, so that the test can do something meanwhile
+///     KATA_VFIO_CRASH_AT=NAME:FD     elsewhere: once, a byte is written to FD and one read from
+///                                    it, so that the test can do something before it goes on
 ///     KATA_VFIO_CRASH_SKIP=N         not at the first N passes
 ///     KATA_VFIO_CRASH_TRACE=FD       every point passed is written there, a line each
 void crash_point(CrashPoint point);
