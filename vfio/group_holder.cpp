@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <set>
 
 namespace kata_vfio::vfio {
 namespace fs = std::filesystem;
@@ -102,6 +103,28 @@ std::vector<Holder> find_holders(const HostRoot& root, const fs::path& node) {
     std::sort(holders.begin(), holders.end(),
               [](const auto& a, const auto& b) { return a.pid < b.pid; });
     return holders;
+}
+
+std::map<std::string, std::vector<Holder>> find_all_holders(const HostRoot& root) {
+    std::map<std::string, std::vector<Holder>> all;
+    for (const auto& name : names_in(root.proc())) {
+        const auto pid = number(name);
+        if (!pid || *pid > INT_MAX)
+            continue;
+        const auto dir = root.proc(name);
+        std::error_code ec;
+        std::set<std::string> nodes;
+        for (fs::directory_iterator it(dir / "fd", ec), end; !ec && it != end; it.increment(ec)) {
+            std::error_code gone;
+            const auto target = fs::read_symlink(it->path(), gone).native();
+            if (!gone && target.starts_with("/dev/vfio/") && target != "/dev/vfio/vfio")
+                nodes.insert(target);
+        }
+        for (const auto& node : nodes)
+            all[node].push_back(
+                Holder{static_cast<pid_t>(*pid), attribute(dir / "comm").value_or("")});
+    }
+    return all;
 }
 
 bool group_busy(const HostRoot& root, int group) {

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ std::string text(const Holder& holder);
 /// so it costs a few ms on a busy host; sees only what this process may see (root, same pid
 /// namespace): an empty answer is no proof, group_busy() is.
 std::vector<Holder> find_holders(const HostRoot& root, const std::filesystem::path& node);
+
+/// All nodes below /dev/vfio that some process has open, and who: one look through /proc for many
+/// devices, and nothing is opened. Sees what find_holders() sees, by the nodes' own names alone.
+std::map<std::string, std::vector<Holder>> find_all_holders(const HostRoot& root);
 
 /// Whether some process has the group, or a device of it by cdev, open. Found out by opening
 /// /dev/vfio/N, which the kernel grants to one opener at a time (EBUSY); for the instant of the

@@ -89,15 +89,21 @@ Replacement::~Replacement() {
         ::unlink(temporary_.c_str());
 }
 
-void Replacement::commit() {
+std::optional<Failure> Replacement::commit() {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0)
         throw host_failure(errno, "can't replace " + target_.string());
     temporary_.clear();
-    sync_directory(target_.parent_path());
+    try {
+        sync_directory(target_.parent_path());
+    } catch (const Failure& failure) {
+        return failure;
+    }
+    return std::nullopt;
 }
 
 void write_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
-    Replacement(path, bytes, mode).commit();
+    if (const auto unsynced = Replacement(path, bytes, mode).commit())
+        throw Failure(*unsynced);
 }
 
 void sync_directory(const fs::path& directory) {

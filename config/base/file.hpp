@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/failure.hpp"
+
 #include <sys/types.h>
 
 #include <filesystem>
@@ -20,7 +22,8 @@ std::optional<std::string> read_file(const std::filesystem::path& path,
 /// Replaces `path` by `bytes` so that a reader, and a crash at any instant, sees the old content or
 /// the new one whole: temporary file beside it, fsync, rename, fsync of the directory. An existing
 /// file keeps its mode and owner; a new one gets `mode`. A symbolic link is followed, not replaced.
-/// Throws Failure naming the path; the old file is then untouched and no temporary is left.
+/// Throws Failure naming the path; the old file is then untouched and no temporary is left, unless
+/// the text says that it was the directory that could not be synced.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes,
                       mode_t mode = 0600);
 
@@ -34,7 +37,11 @@ class Replacement {
     Replacement& operator=(Replacement&&) = delete;
     ~Replacement();
 
-    void commit();
+    /// Throws Failure when the file could not be put in its place: the old one is there then. What
+    /// it returns is no failure of that: the new content is what every reader finds from now on,
+    /// but a power cut may still bring the old one back, because the directory could not be synced.
+    /// Undoing what the content tells of would make it untrue.
+    [[nodiscard]] std::optional<Failure> commit();
 
   private:
     std::filesystem::path target_;

@@ -241,6 +241,21 @@ kata_vfio_status_t list(kata_vfio_plugin_t* opened, kata_vfio_str_t sandbox_id,
     });
 }
 
+kata_vfio_status_t reconcile(kata_vfio_plugin_t* opened, const kata_vfio_reconcile_t* options,
+                             kata_vfio_call_t* call) {
+    return submit(opened, call, [&](auto done, auto started) {
+        kata_vfio_reconcile_t given{};
+        if (options)
+            given = abi::read_struct(options, "kata_vfio_reconcile_t",
+                                     offsetof(kata_vfio_reconcile_t, sandbox_id));
+        if ((given.flags & ~std::uint32_t{KATA_VFIO_RECONCILE_DRY_RUN}) != 0)
+            throw Failure(Errc::abi_mismatch, "kata_vfio_reconcile_t.flags has unknown bits");
+        opened->core->reconcile(read_text(given.sandbox_id, "sandbox_id"),
+                                (given.flags & KATA_VFIO_RECONCILE_DRY_RUN) != 0, std::move(done),
+                                started);
+    });
+}
+
 void cancel(kata_vfio_plugin_t* opened, uint64_t ticket) {
     if (opened)
         opened->core->cancel(ticket);
@@ -305,5 +320,6 @@ const kata_vfio_entry_t kata_vfio_entry = {
     wait,
     result_free,
     status_name,
+    reconcile,
 };
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kata_vfio.h: the C ABI of libkata_vfio.so, version 1.0.
+ * kata_vfio.h: the C ABI of libkata_vfio.so, version 1.1.
  *
  * The plugin hot-plugs vfio and mdev devices into the root bus of a sandbox's QEMU over QMP, and
  * owns what has to be true around that: policy, driver binding, the life of a vGPU. A host (a
@@ -49,7 +49,7 @@ extern "C" {
 /* Versions: a change of MAJOR breaks hosts, MINOR counts what was appended (docs/abi.md lists the
  * reason for each). */
 #define KATA_VFIO_ABI_MAJOR 1
-#define KATA_VFIO_ABI_MINOR 0
+#define KATA_VFIO_ABI_MINOR 1
 #define KATA_VFIO_ENTRY_SYMBOL "kata_vfio_entry"
 
 /* A zeroed struct with its size filled in: kata_vfio_attach_t request = KATA_VFIO_INIT(request); */
@@ -227,6 +227,18 @@ typedef struct kata_vfio_attach {
     kata_vfio_str_t uuid;
 } kata_vfio_attach_t;
 
+enum { /* flags of kata_vfio_reconcile_t */
+       /* Look and report, touch nothing. */
+       KATA_VFIO_RECONCILE_DRY_RUN = 1
+};
+
+/* Since 1.1. */
+typedef struct kata_vfio_reconcile {
+    uint32_t struct_size;
+    uint32_t flags;             /* unknown bits are refused */
+    kata_vfio_str_t sandbox_id; /* only this one; empty = all, and what no sandbox has */
+} kata_vfio_reconcile_t;
+
 enum { /* kinds of kata_vfio_attachment_t */
        KATA_VFIO_KIND_PCI = 1, /* a physical function (GVT-d) */
        KATA_VFIO_KIND_MDEV = 2 /* a mediated device (GVT-g) */
@@ -367,6 +379,17 @@ typedef struct kata_vfio_entry {
 
     /* A status's stable snake_case name, NUL-terminated and static. [any-thread] [in-callback] */
     const char *(*status_name)(kata_vfio_status_t status);
+
+    /* Since 1.1. Puts the host right after processes of ours, or QEMUs, have died: adopts what
+     * still runs, gives back what does not, finishes removals that were pending, forgets sandboxes
+     * whose QEMU is gone, drops claims of the dead, and moves files that can't be trusted into
+     * quarantine. A vGPU or function that is not a sandbox's is never touched. One sandbox's
+     * trouble stops no other's: each has its verdict in the result's json (docs/json.md), and the
+     * call itself only fails when it could not look at all. An open handle of a sandbox that was
+     * forgotten only serves to be closed afterwards. `options` may be NULL.
+     * [any-thread] [in-callback], asynchronous. */
+    kata_vfio_status_t (*reconcile)(kata_vfio_plugin_t *plugin,
+                                    const kata_vfio_reconcile_t *options, kata_vfio_call_t *call);
 } kata_vfio_entry_t;
 
 /* Whether this host can use the table: same major version, and at least what 1.0 has. */
@@ -424,6 +447,18 @@ kata_vfio_list_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plug
                         kata_vfio_str_t sandbox_id, kata_vfio_result_t **result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->list(plugin, sandbox_id, &call);
+    *result = NULL;
+    return status == KATA_VFIO_OK ? entry->wait(plugin, call.ticket, -1, result) : status;
+}
+
+/* Blocking helper: reconcile, then wait. KATA_VFIO_E_ABI_MISMATCH from a plugin older than 1.1. */
+static inline kata_vfio_status_t
+kata_vfio_reconcile_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
+                             const kata_vfio_reconcile_t *options, kata_vfio_result_t **result) {
+    kata_vfio_call_t call = KATA_VFIO_INIT(call);
+    kata_vfio_status_t status = KATA_VFIO_HAS(entry, reconcile)
+                                    ? entry->reconcile(plugin, options, &call)
+                                    : KATA_VFIO_E_ABI_MISMATCH;
     *result = NULL;
     return status == KATA_VFIO_OK ? entry->wait(plugin, call.ticket, -1, result) : status;
 }

@@ -23,6 +23,7 @@ enum class Verb {
     attach,
     detach,
     list,
+    reconcile,
     trace,
     qmp,
     events,

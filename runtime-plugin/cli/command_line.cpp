@@ -206,6 +206,15 @@ class Parser {
                           "  kata-vfio list\n  kata-vfio list s1 --json\n");
         list->add_option("ID", arguments_.sandbox, "Only this sandbox");
 
+        auto* reconcile =
+            verb(app_, "reconcile", Verb::reconcile,
+                 "Put right what processes and QEMUs that died have left behind",
+                 "  kata-vfio reconcile --dry-run     only say what would be done\n"
+                 "  kata-vfio reconcile               exit 4 if something is left over\n"
+                 "  kata-vfio reconcile s1 --json\n");
+        reconcile->add_option("ID", arguments_.sandbox, "Only this sandbox");
+        reconcile->add_flag("--dry-run", arguments_.dry_run, "Change nothing: report");
+
         auto* trace = verb(app_, "trace", Verb::trace,
                            "What went over a sandbox's QMP connections, as a timeline",
                            "  kata-vfio trace s1\n"

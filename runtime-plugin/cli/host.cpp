@@ -31,7 +31,7 @@ std::optional<std::string> OwnerView::of(const std::string& claim, std::optional
     try {
         return host_.owner(claim, group);
     } catch (const Failure& failure) {
-        if (failure.code() != Errc::permission_denied)
+        if (failure.code() != Errc::permission_denied && failure.code() != Errc::state_corrupt)
             throw;
         note_ = std::string("which sandbox has what is not shown: ") + failure.what();
         return std::nullopt;

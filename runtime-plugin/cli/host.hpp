@@ -20,7 +20,7 @@ struct Host {
     plugin::StateDir state;
     config::Timeouts timeouts;
 
-    plugin::Claims claims() const { return plugin::Claims(state); }
+    plugin::Claims claims() const { return plugin::Claims(state, root); }
 
     /// The sandbox that has the device, by its own claim or its group's.
     std::optional<std::string> owner(const std::string& claim, std::optional<int> group) const;

@@ -10,6 +10,7 @@
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
 #include "runtime-plugin/cli/qmp.hpp"
+#include "runtime-plugin/cli/reconcile_text.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/table.hpp"
@@ -138,6 +139,11 @@ int dispatch(const Arguments& arguments, Io& io) {
     case Verb::list: {
         const auto object = list(arguments, io);
         return print(arguments, io, object, list_text(object));
+    }
+    case Verb::reconcile: {
+        const auto object = reconcile(arguments, io);
+        print(arguments, io, object, reconcile_text(object));
+        return reconcile_status(object);
     }
     case Verb::trace:
         return trace(arguments, io);

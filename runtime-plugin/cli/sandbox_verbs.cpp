@@ -95,6 +95,22 @@ json::object detach(const Arguments& arguments, Io& io) {
         .json;
 }
 
+json::object reconcile(const Arguments& arguments, Io& io) {
+    PluginHost host(arguments, io, PluginHost::Config::may_be_bad);
+    if (!KATA_VFIO_HAS(&host.entry(), reconcile))
+        throw Failure(Errc::abi_mismatch, "the plugin is older than reconcile")
+            .remedy("install the plugin and the command of one version");
+    kata_vfio_reconcile_t options = KATA_VFIO_INIT(options);
+    options.flags = arguments.dry_run ? KATA_VFIO_RECONCILE_DRY_RUN : 0;
+    options.sandbox_id = view(arguments.sandbox);
+    return host
+        .call("reconcile",
+              [&](kata_vfio_call_t* call) {
+                  return host.entry().reconcile(host.plugin(), &options, call);
+              })
+        .json;
+}
+
 json::object list(const Arguments& arguments, Io& io) {
     PluginHost host(arguments, io, PluginHost::Config::may_be_bad);
     return list_of(host, arguments.sandbox);

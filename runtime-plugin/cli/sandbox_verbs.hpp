@@ -16,6 +16,8 @@ boost::json::object open_sandbox(const Arguments& arguments, Io& io);
 boost::json::object release_sandbox(const Arguments& arguments, Io& io);
 boost::json::object attach(const Arguments& arguments, Io& io);
 boost::json::object detach(const Arguments& arguments, Io& io);
+/// docs/json.md, "reconcile".
+boost::json::object reconcile(const Arguments& arguments, Io& io);
 boost::json::object list(const Arguments& arguments, Io& io);
 
 } // namespace kata_vfio::cli

@@ -5,36 +5,110 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/process.hpp"
+#include "runtime-plugin/plugin/sandbox_id.hpp"
+#include "vfio/sysfs_read.hpp"
 
+#include <boost/json.hpp>
+#include <boost/system/system_error.hpp>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ostream>
+#include <stdexcept>
 
 namespace kata_vfio::plugin {
+namespace json = boost::json;
+namespace {
 
-void Claims::take(const std::vector<std::string>& names, const std::string& sandbox) const {
+constexpr int version = 1;
+
+std::string require_id(std::string_view text) {
+    try {
+        return require_sandbox_id(text);
+    } catch (const Failure& failure) {
+        throw std::invalid_argument(failure.problem());
+    }
+}
+
+Claim from_json(const json::object& object) {
+    if (const auto found = json::value_to<int>(object.at("v")); found != version)
+        throw std::invalid_argument("version " + std::to_string(found) +
+                                    ", but this kata-vfio writes version " +
+                                    std::to_string(version));
+    Claim claim;
+    claim.sandbox = require_id(object.at("sandbox").as_string());
+    claim.pid = json::value_to<std::int64_t>(object.at("pid"));
+    claim.start = json::value_to<std::uint64_t>(object.at("start"));
+    return claim;
+}
+
+} // namespace
+
+std::ostream& operator<<(std::ostream& out, ClaimLife life) {
+    switch (life) {
+    case ClaimLife::living:
+        return out << "living";
+    case ClaimLife::remembered:
+        return out << "remembered";
+    case ClaimLife::stale:
+        return out << "stale";
+    }
+    return out;
+}
+
+std::optional<Claim> parse_claim(std::string_view bytes) {
+    if (!bytes.ends_with('\n') || trim(bytes).empty())
+        return std::nullopt;
+    const auto line = trim(bytes);
+    if (line.front() != '{')
+        return Claim{require_id(line), 0, 0};
+    try {
+        return from_json(json::parse(line).as_object());
+    } catch (const boost::system::system_error& error) {
+        // what() would add the source position inside Boost.JSON.
+        throw std::invalid_argument(error.code().message());
+    } catch (const std::out_of_range& error) { // a key that is missing
+        throw std::invalid_argument(error.what());
+    }
+}
+
+std::string claim_line(const Claim& claim) {
+    return json::serialize(json::object{{"v", version},
+                                        {"sandbox", claim.sandbox},
+                                        {"pid", claim.pid},
+                                        {"start", claim.start}}) +
+           "\n";
+}
+
+void Claims::take(const std::vector<std::string>& names, const Claim& owner) const {
     const auto held = directory_.lock();
     std::vector<std::string> missing;
     for (const auto& name : names) {
-        const auto other = owner(name);
-        if (!other)
-            missing.push_back(name);
-        else if (*other != sandbox)
+        const auto other = owning(name);
+        if (other && other->sandbox != owner.sandbox)
             throw Failure(Errc::device_in_use, name + " belongs to another sandbox")
-                .blocked_by("sandbox " + *other)
-                .remedy("detach it there first, or release that sandbox");
+                .blocked_by("sandbox " + other->sandbox)
+                .remedy("detach it there first, or release that sandbox; if its QEMU is dead, "
+                        "kata-vfio reconcile gives the device back");
+        if (!other || *other != owner)
+            missing.push_back(name);
     }
-    for (const auto& name : missing)
-        write(directory_.claims() / name, sandbox + "\n");
+    for (const auto& name : missing) {
+        write(name, owner);
+        crash_point(CrashPoint::claims_one_taken);
+    }
 }
 
-void Claims::write(const std::filesystem::path& path, const std::string& line) const {
+void Claims::write(const std::string& name, const Claim& claim) const {
+    const auto path = file(name);
     const auto open = [&] {
         return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     };
     // Neither synced nor renamed into place: the lock keeps readers away, a claim cut off by a kill
-    // is nobody's (owner()), and after a power cut no device is attached to anything.
+    // is nobody's (parse_claim()), and after a power cut no device is attached to anything.
     auto fd = open();
     if (!fd && errno == ENOENT) {
         directory_.ensure(directory_.claims());
@@ -42,42 +116,97 @@ void Claims::write(const std::filesystem::path& path, const std::string& line) c
     }
     if (!fd)
         throw host_failure(errno, "can't make the claim " + path.string());
+    const auto line = claim_line(claim);
+    if (const int error = write_fault(CrashPoint::claims_write)) {
+        ::unlink(path.c_str());
+        throw host_failure(error, "can't write the claim " + path.string());
+    }
     const auto n = ::write(fd.get(), line.data(), line.size());
-    if (n != static_cast<ssize_t>(line.size()))
-        throw host_failure(n < 0 ? errno : ENOSPC, "can't write the claim " + path.string());
+    if (n == static_cast<ssize_t>(line.size()))
+        return;
+    const int error = n < 0 ? errno : ENOSPC;
+    ::unlink(path.c_str());
+    throw host_failure(error, "can't write the claim " + path.string());
 }
 
 void Claims::drop(const std::string& name, const std::string& sandbox) const {
     const auto held = directory_.lock();
-    const auto path = directory_.claims() / name;
+    const auto path = file(name);
     const auto text = read_file(path, 4096);
-    if (!text || trim(*text) != sandbox)
+    if (!text)
         return;
+    try {
+        const auto claim = parse_claim(*text);
+        if (claim && claim->sandbox != sandbox)
+            return;
+    } catch (const std::invalid_argument&) {
+        return; // reconcile's to put aside
+    }
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
         throw host_failure(errno, "can't remove the claim " + path.string());
 }
 
-std::optional<std::string> Claims::owner(const std::string& name) const {
-    const auto text = read_file(directory_.claims() / name, 4096);
+bool Claims::drop_dead(const std::string& name, const Claim& claim) const {
+    const auto held = directory_.lock();
+    if (read(name) != claim || life(claim) == ClaimLife::living)
+        return false;
+    if (::unlink(file(name).c_str()) != 0 && errno != ENOENT)
+        throw host_failure(errno, "can't remove the claim " + file(name).string());
+    return true;
+}
+
+std::optional<Claim> Claims::read(const std::string& name) const {
+    const auto text = read_file(file(name), 4096);
     if (!text)
         return std::nullopt;
-    std::string sandbox(trim(*text));
+    try {
+        return parse_claim(*text);
+    } catch (const std::exception& error) {
+        throw Failure(Errc::state_corrupt, file(name).string() + " is not a claim")
+            .said(error.what())
+            .remedy("kata-vfio reconcile puts it aside");
+    }
+}
+
+ClaimLife Claims::life(const Claim& claim) const {
+    if (lives(root_, claim.pid, claim.start))
+        return ClaimLife::living;
     std::error_code ec;
-    if (!text->ends_with('\n') || sandbox.empty() ||
-        !std::filesystem::exists(directory_.sandbox(sandbox), ec))
+    return std::filesystem::exists(directory_.sandbox(claim.sandbox), ec) ? ClaimLife::remembered
+                                                                          : ClaimLife::stale;
+}
+
+std::optional<Claim> Claims::owning(const std::string& name) const {
+    auto claim = read(name);
+    if (claim && life(*claim) == ClaimLife::stale)
         return std::nullopt;
-    return sandbox;
+    return claim;
+}
+
+std::optional<std::string> Claims::owner(const std::string& name) const {
+    auto claim = owning(name);
+    return claim ? std::optional(std::move(claim->sandbox)) : std::nullopt;
+}
+
+std::vector<std::string> Claims::names() const {
+    return vfio::names_in(directory_.claims());
+}
+
+Claim claim_of(const SandboxState& state) {
+    return Claim{state.id, state.qemu_pid, state.qemu_start};
 }
 
 std::vector<std::string> claims_of(const Attachment& attachment) {
-    if (attachment.kind == Kind::mdev)
-        return {mdev_claim(attachment.uuid)};
-    std::vector<std::string> claims{function_claim(attachment.host_address)};
-    if (attachment.iommu_group)
+    std::vector<std::string> claims{own_claim(attachment)};
+    if (attachment.kind == Kind::pci && attachment.iommu_group)
         claims.push_back(group_claim(*attachment.iommu_group));
     return claims;
 }
 
+std::string own_claim(const Attachment& attachment) {
+    return attachment.kind == Kind::mdev ? mdev_claim(attachment.uuid)
+                                         : function_claim(attachment.host_address);
+}
 std::string function_claim(const std::string& bdf) {
     return "function-" + bdf;
 }

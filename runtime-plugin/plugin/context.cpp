@@ -23,6 +23,6 @@ Context::Context(vfio::HostRoot host_root, Configured configured, HostServices s
     : root(std::move(host_root)), config(std::move(configured.values)),
       config_refused(std::move(configured.refused)), services(std::move(services_)),
       state(root.root() / std::filesystem::path(config.vfio.state_dir).relative_path()),
-      claims(state), qmp_timeouts(qmp_timeouts_of(config.vfio.timeouts)), io(1) {}
+      claims(state, root), qmp_timeouts(qmp_timeouts_of(config.vfio.timeouts)), io(1) {}
 
 } // namespace kata_vfio::plugin

@@ -5,6 +5,7 @@
 #include "config/schema.hpp"
 #include "qemu/qmp/command.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
+#include "runtime-plugin/plugin/pending_watch.hpp"
 #include "runtime-plugin/plugin/state_dir.hpp"
 #include "vfio/host_root.hpp"
 
@@ -48,6 +49,7 @@ struct Context {
     Claims claims;
     qemu::Timeouts qmp_timeouts;
     boost::asio::io_context io;
+    PendingWatch pending{io};
     /// For calls that can block in the kernel; each of them has a deadline. More than one thread,
     /// so that one slow unbind does not hold up another sandbox.
     boost::asio::thread_pool host_pool{4};

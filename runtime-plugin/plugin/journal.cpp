@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
 
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
@@ -33,6 +34,9 @@ Journal::Journal(fs::path sandbox_directory) : directory_(std::move(sandbox_dire
 void Journal::begin(std::string_view operation, const std::vector<std::string>& ids) {
     const auto path = directory_ / file_name;
     steps_.clear();
+    size_ = 0;
+    if (const int error = write_fault(CrashPoint::journal_begin_write))
+        throw host_failure(error, "can't start the journal " + path.string());
     fd_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
     if (!fd_)
         throw host_failure(errno, "can't start the journal " + path.string());
@@ -41,6 +45,7 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
     // Synced with the first intent; the name must be there before that one counts.
     append(json::serialize(line), false);
     sync_directory(directory_);
+    crash_point(CrashPoint::journal_begun);
 }
 
 void Journal::intend(const std::vector<Step>& steps) {
@@ -49,12 +54,16 @@ void Journal::intend(const std::vector<Step>& steps) {
         json::object line{{"v", version}, {"intent", to_json(step)}};
         lines += (lines.empty() ? "" : "\n") + json::serialize(line);
     }
+    if (const int error = write_fault(CrashPoint::journal_intent_write))
+        throw host_failure(error, "can't write " + (directory_ / file_name).string());
     append(std::move(lines), true);
     steps_.insert(steps_.end(), steps.begin(), steps.end());
 }
 
 void Journal::done() {
     json::object line{{"v", version}, {"done", steps_.size()}};
+    if (const int error = write_fault(CrashPoint::journal_done_write))
+        throw host_failure(error, "can't write " + (directory_ / file_name).string());
     // Not synced: "intent" alone already leads to the undoing of the step.
     append(json::serialize(line), false);
 }
@@ -63,26 +72,38 @@ void Journal::withdraw() {
     json::object line{{"v", version}, {"withdrawn", steps_.size()}};
     // First in memory: an undo in this process must not take the step even if the disk is full.
     steps_.pop_back();
+    if (const int error = write_fault(CrashPoint::journal_withdraw_write))
+        throw host_failure(error, "can't write " + (directory_ / file_name).string());
     append(json::serialize(line), true);
 }
 
 void Journal::clear() {
     fd_.reset();
     steps_.clear();
+    if (const int error = write_fault(CrashPoint::journal_clear_write))
+        throw host_failure(error, "can't remove " + (directory_ / file_name).string());
     std::error_code ec;
     fs::remove(directory_ / file_name, ec);
     if (ec)
         throw host_failure(ec.value(), "can't remove " + (directory_ / file_name).string());
     sync_directory(directory_);
+    crash_point(CrashPoint::journal_cleared);
 }
 
 void Journal::append(std::string line, bool sync) {
     line += '\n';
     // One write: a reader finds whole lines, and at most the last one torn.
     const auto n = ::write(fd_.get(), line.data(), line.size());
-    if (n != static_cast<ssize_t>(line.size()))
-        throw host_failure(n < 0 ? errno : ENOSPC,
-                           "can't write " + (directory_ / file_name).string());
+    if (n != static_cast<ssize_t>(line.size())) {
+        const int error = n < 0 ? errno : ENOSPC;
+        // What there was room for would run into the next line; where that can't be helped, the
+        // next line makes it a corrupt journal, which is seen.
+        if (n > 0 && ::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0)
+            throw host_failure(error, "can't write " + (directory_ / file_name).string() +
+                                          ", nor take back what was written of a line");
+        throw host_failure(error, "can't write " + (directory_ / file_name).string());
+    }
+    size_ += line.size();
     if (sync && ::fdatasync(fd_.get()) != 0)
         throw host_failure(errno, "can't sync " + (directory_ / file_name).string());
 }

@@ -44,6 +44,7 @@ class Journal {
 
     std::filesystem::path directory_;
     UniqueFd fd_;
+    std::size_t size_ = 0; ///< of the whole lines in the file
     std::vector<Step> steps_;
 };
 

@@ -27,6 +27,7 @@ json::object attachment_json(const std::string& sandbox, const Attachment& attac
     auto object = to_json(attachment);
     object["sandbox"] = sandbox;
     object["owned"] = attachment.owned();
+    object.emplace("pending", nullptr); // where it is not there
     object.erase("made_vgpu");
     object.erase("bound");
     return object;

@@ -60,11 +60,19 @@ asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(co
 Plugin::Plugin(vfio::HostRoot root, Configured configured, HostServices services)
     : context_(std::move(root), std::move(configured), std::move(services)),
       work_(context_.io.get_executor()) {
+    context_.pending.on_end([this](const std::string& id) { resume(id); });
     const SignalsBlocked blocked;
     loop_ = std::thread([this] { context_.io.run(); });
 }
 
 Plugin::~Plugin() {
+    // First, so that no watch starts a call after the last one was waited for.
+    std::promise<void> unwatched;
+    asio::post(context_.io, [this, &unwatched] {
+        context_.pending.close();
+        unwatched.set_value();
+    });
+    unwatched.get_future().wait();
     {
         std::unique_lock lock(mutex_);
         for (const auto& [ticket, call] : calls_)
@@ -151,7 +159,11 @@ void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
         for (const auto& entry : calls_)
             if (ours(entry))
                 cancel_locked(entry.first, *entry.second);
-        finished_.wait(lock, [&] { return std::none_of(calls_.begin(), calls_.end(), ours); });
+        finished_.wait(lock, [&] {
+            return std::none_of(calls_.begin(), calls_.end(), [&](const auto& entry) {
+                return ours(entry) || entry.second->visiting == sandbox.get();
+            });
+        });
     }
     std::promise<void> closed;
     asio::post(context_.io, [this, &closed, &sandbox] {

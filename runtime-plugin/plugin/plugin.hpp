@@ -46,6 +46,8 @@ class Plugin {
                 const Started& started);
     void release(std::string id, Completion done, const Started& started);
     void list(std::string id, Completion done, const Started& started);
+    /// Of one sandbox, or of all and of what no sandbox has when `id` is empty.
+    void reconcile(std::string id, bool dry_run, Completion done, const Started& started);
 
     void cancel(Ticket ticket);
 
@@ -59,6 +61,8 @@ class Plugin {
         boost::asio::cancellation_signal signal;
         std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
         const Sandbox* sandbox = nullptr;
+        /// A sandbox that a call for many is at: a close of it waits, but does not cancel.
+        const Sandbox* visiting = nullptr;
         Completion done;
     };
     using Operation = std::function<boost::asio::awaitable<Outcome>(const Caller&)>;
@@ -74,6 +78,12 @@ class Plugin {
                                              const Caller& caller);
     boost::asio::awaitable<Outcome> run_release(std::string id, const Caller& caller);
     Outcome run_list(const std::string& id) const;
+    boost::asio::awaitable<Outcome> run_reconcile(std::string id, bool dry_run,
+                                                  const Caller& caller);
+    boost::asio::awaitable<SandboxFinding>
+    run_sandbox_reconcile(std::string id, Sandbox::Patience patience, const Caller& caller);
+    /// What kept a device of the sandbox has let go: goes on with giving it back.
+    void resume(const std::string& id);
     Failure not_known(const std::string& id) const;
 
     Context context_;

@@ -34,6 +34,10 @@ std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t
     return fields[0] == "Z" ? std::nullopt : std::optional(start);
 }
 
+bool lives(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start) {
+    return pid > 0 && start_time(root, pid) == start;
+}
+
 bool await_process_exit(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start,
                         vfio::Deadline deadline) {
     if (start_time(root, pid) != start)

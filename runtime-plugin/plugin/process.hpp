@@ -13,6 +13,9 @@ namespace kata_vfio::plugin {
 /// names one process for ever. nullopt: no such process. Source: proc(5).
 std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t pid);
 
+/// Whether that very process runs. False for pid 0, which stands for "not known".
+bool lives(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start);
+
 /// Waits until the process is gone (pidfd, so its files are closed by then). True at once when pid
 /// and start name none that lives; false when the deadline passed first. Blocks.
 bool await_process_exit(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start,

@@ -4,7 +4,8 @@
 #include "config/annotations.hpp"
 #include "config/validate.hpp"
 #include "qemu/machine.hpp"
-#include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
@@ -86,8 +87,10 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
 
     co_await connect(qmp_socket);
     const auto machine = co_await qemu::require_pc_machine(*monitor_->session());
+    crash_point(CrashPoint::open_connected);
 
     const auto held = context_.state.lock_sandbox(id_);
+    crash_point(CrashPoint::open_locked);
     // Read again: QEMU serves one client, and the one that had the monitor while we waited for it
     // may have attached and detached.
     remembered = load_state(directory);
@@ -99,27 +102,28 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.annotations = std::move(annotations);
     // A host that made the listening socket itself and passed it to QEMU is not what to wait for.
     const auto peer = monitor_->session()->peer_pid();
-    state.qemu_pid = peer == ::getpid() ? 0 : peer;
-    state.qemu_start = start_time(context_.root, state.qemu_pid).value_or(0);
+    // And a pid without its start time may be anybody's tomorrow: then neither is known.
+    state.qemu_start = start_time(context_.root, peer).value_or(0);
+    state.qemu_pid = peer == ::getpid() || state.qemu_start == 0 ? 0 : peer;
+    if (state.qemu_pid == 0)
+        state.qemu_start = 0;
+    // Where the QEMU of before is dead, what it had is not in this one.
+    if (remembered && look_at_qemu(context_.root, *remembered).life == QemuLife::gone)
+        for (auto& attachment : state.attachments)
+            attachment.unplugged = true;
+    try {
+        save(state);
+    } catch (...) {
+        if (!remembered)
+            context_.state.remove_sandbox(id_);
+        throw;
+    }
     remember_process(state);
-    save_state(directory, state);
+    crash_point(CrashPoint::open_recorded);
     co_await recover(state, caller);
+    co_await settle(state, Patience::looks, caller);
+    crash_point(CrashPoint::open_recovered);
     serve_proxy();
-}
-
-asio::awaitable<void> Sandbox::await_exit(const SandboxState& state) {
-    if (connected() || state.qemu_pid == 0)
-        co_return;
-    const vfio::Deadline deadline(context_.config.vfio.timeouts.host_write);
-    auto wait = [&] {
-        return await_process_exit(context_.root, state.qemu_pid, state.qemu_start, deadline);
-    };
-    if (!co_await on_host(context_.host_pool, wait))
-        throw Failure(Errc::removal_pending, "QEMU's monitor is closed, but its process still runs "
-                                             "and may have the devices")
-            .blocked_by("pid " + std::to_string(state.qemu_pid))
-            .remedy("open the sandbox again if its monitor can be reached, or end the process; "
-                    "then detach or release again");
 }
 
 void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {

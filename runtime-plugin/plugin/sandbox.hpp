@@ -13,6 +13,7 @@
 #include "runtime-plugin/plugin/device_request.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
+#include "runtime-plugin/plugin/reconcile_report.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 #include "runtime-plugin/plugin/target.hpp"
 #include "runtime-plugin/plugin/turnstile.hpp"
@@ -62,6 +63,14 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// Gives everything back and removes the state directory.
     boost::asio::awaitable<Outcome> release(const Caller& caller);
 
+    enum class Patience {
+        waits, ///< for what is held, until the limit of time
+        looks, ///< whether a removal that is under way has ended, and goes on if it has not
+    };
+    /// Puts right what a killed process, or a QEMU that died, has left: see plan_sandbox().
+    /// Failures are in the finding.
+    boost::asio::awaitable<SandboxFinding> reconcile(Patience patience, const Caller& caller);
+
     /// Lets the connection go.
     void close();
 
@@ -73,18 +82,28 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// Finishes what a killed process left in the journal. Throws Failure(cancelled) after it when
     /// the caller has given up meanwhile.
     boost::asio::awaitable<void> recover(const SandboxState& state, const Caller& caller);
-    /// Undoes steps, last first; throws the first failure, and then leaves the rest alone.
-    boost::asio::awaitable<void> undo(std::vector<Step> steps, const SandboxState& state,
+    /// Undoes what recovery.hpp plans for an operation that was not brought to its end; throws the
+    /// first failure, and then leaves the rest alone.
+    boost::asio::awaitable<void> undo(LeftJournal left, const SandboxState& state,
                                       std::uint64_t ticket);
-    boost::asio::awaitable<void> undo_step(Step step, const SandboxState& state,
-                                           std::uint64_t ticket);
+    boost::asio::awaitable<void> reconcile_locked(SandboxFinding& finding, Patience patience,
+                                                  const Caller& caller);
+    /// Whether QEMU lives, asking its monitor when that is needed to tell, or for what follows.
+    boost::asio::awaitable<QemuPicture> ask_qemu(const SandboxState& state, bool need_monitor);
+    /// Goes on with what QEMU has let go and the host has not got back yet, and takes claims that
+    /// are lost. The first failure of those is the answer; it stops none of the others.
+    boost::asio::awaitable<std::optional<Failure>> settle(SandboxState& state, Patience patience,
+                                                          const Caller& caller);
+    /// Saves the state; that only its directory could not be synced is a warning in the log.
+    void save(const SandboxState& state) const;
     /// Resolves the request and, unless it is a dry run, takes all steps on the host. Throws with
     /// what was begun in the journal.
     boost::asio::awaitable<std::vector<Target>> prepare(Journal& journal, const SandboxState& state,
                                                         const AttachRequest& request,
                                                         const Caller& caller);
     /// These two on a thread of the pool.
-    void take_host_steps(Journal& journal, std::vector<Target>& targets, const Caller& caller);
+    void take_host_steps(Journal& journal, std::vector<Target>& targets, const Claim& owner,
+                         const Caller& caller);
     void take_host_step(Journal& journal, Target& target, const Caller& caller);
     /// `all_sent` runs when QEMU works on the last one, with every guest address in its place.
     boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
@@ -98,14 +117,19 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
     /// Unplugs and gives the host side back; removes the attachment from `state` and saves it.
     boost::asio::awaitable<Attachment> detach_one(SandboxState& state, std::string qdev_id,
-                                                  std::uint64_t ticket);
+                                                  std::uint64_t ticket,
+                                                  Patience patience = Patience::waits);
     boost::asio::awaitable<void> unplug(const std::string& qdev_id, const SandboxState& state,
                                         std::uint64_t ticket);
-    boost::asio::awaitable<void> give_back(const Attachment& attachment, const SandboxState& state);
+    /// The host's side of one that QEMU has let go. Where somebody still has it, that is put on
+    /// record and watched.
+    boost::asio::awaitable<void> give_back(SandboxState& state, std::string qdev_id,
+                                           Patience patience);
 
     /// Waits, when the connection is lost, until the QEMU process is gone and so has let go of its
-    /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed. Throws
-    /// Failure(removal_pending) with the pid when it still runs at the deadline.
+    /// VFIO descriptors: the socket's end comes before theirs when QEMU is killed. Where its pid is
+    /// not known, until nobody has the groups of its devices open. Throws Failure(removal_pending)
+    /// with who has at the deadline.
     boost::asio::awaitable<void> await_exit(const SandboxState& state);
 
     // sandbox_iommufd.cpp

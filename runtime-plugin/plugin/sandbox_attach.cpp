@@ -3,6 +3,8 @@
 #include "qemu/device_add.hpp"
 #include "qemu/hotplug.hpp"
 #include "qemu/inventory.hpp"
+#include "qemu/pci_slots.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 #include "vfio/driver_binding.hpp"
@@ -59,7 +61,9 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         co_await plug(journal, targets, caller, write_record);
         if (unwritten)
             std::rethrow_exception(unwritten);
-        record->commit();
+        if (const auto unsynced = commit_state(*record))
+            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
+        crash_point(CrashPoint::attach_recorded);
         for (auto& target : targets)
             outcome.attachments.emplace_back(id_, std::move(target.attachment));
     } catch (...) {
@@ -80,7 +84,8 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
     auto failure = failure_from(error);
     std::exception_ptr undo_error;
     try {
-        co_await undo(journal.steps(), locked.state, caller.ticket);
+        LeftJournal left{"attach", {}, journal.steps()}; // no ids: it is not on record
+        co_await undo(std::move(left), locked.state, caller.ticket);
         journal.clear();
     } catch (...) {
         undo_error = std::current_exception();
@@ -123,7 +128,7 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
             resolve(context_.root, effective_, context_.claims, state, parsed, request.device);
         const bool room = targets.size() <= bus_->free_slots().size();
         if (room && !request.dry_run)
-            take_host_steps(journal, targets, caller);
+            take_host_steps(journal, targets, claim_of(state), caller);
         return room;
     };
     auto room = co_await on_host(context_.host_pool, look_and_take);
@@ -138,7 +143,7 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     co_return targets;
 }
 
-void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
+void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets, const Claim& owner,
                               const Caller& caller) {
     const auto refuse_if_cancelled = [&] {
         if (caller.gave_up())
@@ -154,9 +159,12 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
             steps.emplace_back(ClaimStep{claim});
         }
     }
+    crash_point(CrashPoint::attach_resolved);
     journal.begin("attach", ids);
     journal.intend(steps);
-    context_.claims.take(claims, id_);
+    crash_point(CrashPoint::attach_claims_intended);
+    context_.claims.take(claims, owner);
+    crash_point(CrashPoint::attach_claims_taken);
     journal.done();
     // Everything on the host first, for all of a group, then QEMU.
     for (auto& target : targets) {
@@ -178,12 +186,14 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
     };
     if (attachment.made_vgpu) {
         begin(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
+        crash_point(CrashPoint::attach_create_intended);
         try {
             const auto made =
                 mdev::make(context_.root, attachment.host_address, attachment.mdev_type,
                            mdev::Uuid::require(attachment.uuid), timeouts.device_node);
             attachment.iommu_group = made.iommu_group;
             attachment.sysfsdev = made.sysfs.string();
+            crash_point(CrashPoint::attach_created);
         } catch (const Failure& failure) {
             // A UUID that turned out to exist is somebody else's, and what left nothing is not to
             // be undone. What is there all the same was made, and not brought to its end.
@@ -198,10 +208,12 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
         options.deadline = timeouts.host_write;
         options.before_first_write = [&](const vfio::BindRecord& record) {
             begin(BindStep{record});
+            crash_point(CrashPoint::attach_bind_intended);
         };
         auto record = vfio::bind_to_vfio(
             context_.root, vfio::PciAddress::require(attachment.host_address), options);
         if (record.changed) {
+            crash_point(CrashPoint::attach_bound);
             journal.done();
             attachment.bound = std::move(record);
         }
@@ -222,6 +234,7 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
         const Step step = PlugStep{attachment.id};
         progress(caller.ticket, text(step));
         journal.intend(step);
+        crash_point(CrashPoint::attach_plug_intended);
         auto known = std::exchange(bus_, std::nullopt); // until it is seen to be right
         std::function<void(const qemu::Plugged&)> sent = [&](const qemu::Plugged& place) {
             attachment.guest_address = place.guest_address;
@@ -229,6 +242,7 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
                 all_sent();
         };
         const auto plugged = co_await plug_one(journal, device, cdevs, known, sent);
+        crash_point(CrashPoint::attach_plugged);
         journal.done();
         monitor_->plugged(plugged.id);
         // Another slot than the one we knew as free: somebody else was at the bus.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/text.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
@@ -94,17 +95,18 @@ asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller
 }
 
 asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string qdev_id,
-                                                std::uint64_t ticket) {
+                                                std::uint64_t ticket, Patience patience) {
     const auto find = [&] {
         return std::find_if(state.attachments.begin(), state.attachments.end(),
                             [&](const auto& attachment) { return attachment.id == qdev_id; });
     };
-    const auto directory = context_.state.sandbox(id_);
     if (!find()->unplugged) {
         progress(ticket, "unplug " + qdev_id + " from guest address " + find()->guest_address);
         co_await unplug(qdev_id, state, ticket);
+        crash_point(CrashPoint::detach_unplugged);
         find()->unplugged = true;
-        save_state(directory, state);
+        save(state);
+        crash_point(CrashPoint::detach_unplug_recorded);
     }
     const Attachment attachment = *find();
     if (attachment.owned())
@@ -112,9 +114,10 @@ asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string
                              ? "remove vGPU " + attachment.uuid
                              : "restore " + attachment.host_address + " to " +
                                    attachment.bound->earlier_driver.value_or("no driver"));
-    co_await give_back(attachment, state);
+    co_await give_back(state, qdev_id, patience);
     state.attachments.erase(find());
-    save_state(directory, state);
+    save(state);
+    crash_point(CrashPoint::detach_recorded);
     co_return attachment;
 }
 
@@ -145,7 +148,9 @@ asio::awaitable<Outcome> Sandbox::release(const Caller& caller) {
                       std::to_string(attached.size()) + " devices are left");
         throw *first;
     }
+    crash_point(CrashPoint::release_all_given_back);
     context_.state.remove_sandbox(id_);
+    crash_point(CrashPoint::release_removed);
     close();
     co_return outcome;
 }

@@ -26,4 +26,13 @@ std::string require_sandbox_id(std::string_view text) {
     return std::string(text);
 }
 
+bool is_sandbox_id(std::string_view text) {
+    try {
+        require_sandbox_id(text);
+        return true;
+    } catch (const Failure&) {
+        return false;
+    }
+}
+
 } // namespace kata_vfio::plugin

@@ -72,7 +72,7 @@ asio::awaitable<void> Sandbox::record_taint(std::shared_ptr<Sandbox> self, std::
         if (std::find(known.begin(), known.end(), command) != known.end())
             co_return;
         known.push_back(command);
-        save_state(self->context_.state.sandbox(self->id_), locked.state);
+        self->save(locked.state);
         self->context_.log(LogLevel::warning, "sandbox " + self->id_ +
                                                   " is tainted: its QMP proxy has passed " +
                                                   command);

@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
 
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
@@ -47,6 +48,10 @@ Attachment attachment_from_json(const json::object& object) {
     if (const auto& bound = object.at("bound"); !bound.is_null())
         attachment.bound = bind_record_from_json(bound);
     attachment.unplugged = object.at("unplugged").as_bool();
+    if (const auto* pending = object.if_contains("pending"); pending && !pending->is_null())
+        attachment.pending = PendingOn{json::value_to<std::int64_t>(pending->at("pid")),
+                                       json::value_to<std::uint64_t>(pending->at("start")),
+                                       std::string(pending->at("command").as_string())};
     return attachment;
 }
 
@@ -72,6 +77,13 @@ SandboxState from_json(const json::object& object) {
 }
 
 } // namespace
+
+std::string text(const PendingOn& holder) {
+    if (holder.pid == 0)
+        return "a process that can't be seen from here";
+    return "pid " + std::to_string(holder.pid) +
+           (holder.command.empty() ? std::string() : " (" + holder.command + ")");
+}
 
 bool Attachment::answers_to(std::string_view name) const {
     if (name == device || name == id || (!uuid.empty() && name == uuid))
@@ -120,6 +132,10 @@ json::object to_json(const Attachment& attachment) {
         object["iommu_group"] = *attachment.iommu_group;
     if (attachment.bound)
         object["bound"] = to_json(*attachment.bound);
+    if (attachment.pending)
+        object["pending"] = json::object{{"pid", attachment.pending->pid},
+                                         {"start", attachment.pending->start},
+                                         {"command", attachment.pending->command}};
     return object;
 }
 
@@ -167,11 +183,28 @@ std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_dire
 
 Replacement prepare_state(const std::filesystem::path& sandbox_directory,
                           const SandboxState& state) {
-    return Replacement(sandbox_directory / "state.json", json::serialize(to_json(state)) + "\n");
+    const auto file = sandbox_directory / "state.json";
+    if (const int error = write_fault(CrashPoint::state_write))
+        throw host_failure(error, "can't write " + file.string());
+    Replacement prepared(file, json::serialize(to_json(state)) + "\n");
+    crash_point(CrashPoint::state_prepared);
+    return prepared;
 }
 
-void save_state(const std::filesystem::path& sandbox_directory, const SandboxState& state) {
-    prepare_state(sandbox_directory, state).commit();
+std::optional<Failure> commit_state(Replacement& prepared) {
+    if (const int error = write_fault(CrashPoint::state_commit_write))
+        throw host_failure(error, "can't replace state.json");
+    auto unsynced = prepared.commit();
+    crash_point(CrashPoint::state_committed);
+    if (const int error = write_fault(CrashPoint::state_sync_write))
+        unsynced = host_failure(error, "can't sync the directory of state.json");
+    return unsynced;
+}
+
+std::optional<Failure> save_state(const std::filesystem::path& sandbox_directory,
+                                  const SandboxState& state) {
+    auto prepared = prepare_state(sandbox_directory, state);
+    return commit_state(prepared);
 }
 
 } // namespace kata_vfio::plugin

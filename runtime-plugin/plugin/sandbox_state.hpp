@@ -18,6 +18,17 @@ namespace kata_vfio::plugin {
 
 enum class Kind { pci = 1, mdev = 2 }; ///< the C ABI's KATA_VFIO_KIND_*
 
+/// A process that keeps a device from being given back; pid 0: one that can't be seen from here.
+struct PendingOn {
+    std::int64_t pid = 0;
+    std::uint64_t start = 0; ///< as SandboxState::qemu_start
+    std::string command;
+
+    bool operator==(const PendingOn&) const = default;
+};
+/// "pid 4711 (qemu-system-x86)"
+std::string text(const PendingOn& holder);
+
 /// One device in one sandbox, and all that is needed to give it back.
 struct Attachment {
     std::string id; ///< qdev id in QEMU
@@ -35,6 +46,9 @@ struct Attachment {
     std::optional<vfio::BindRecord> bound;
     /// QEMU has let go, but the host side is not given back yet (see release).
     bool unplugged = false;
+    /// Who had it open when it was last tried to give it back: it is pending, and goes back once
+    /// that process has let go. Not in files written before there was this.
+    std::optional<PendingOn> pending;
 
     bool owned() const { return made_vgpu || bound.has_value(); }
 
@@ -69,8 +83,12 @@ SandboxState parse_state(std::string_view bytes, const std::filesystem::path& fi
 
 /// nullopt: the sandbox has no state file.
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory);
-void save_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
-/// save_state() but for its commit().
+/// Throws Failure when the old one is still there; what it returns is a warning, as
+/// Replacement::commit() has it.
+[[nodiscard]] std::optional<Failure> save_state(const std::filesystem::path& sandbox_directory,
+                                                const SandboxState&);
+/// save_state() in its two halves.
 Replacement prepare_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
+[[nodiscard]] std::optional<Failure> commit_state(Replacement& prepared);
 
 } // namespace kata_vfio::plugin

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/failure.hpp"
-#include "mdev/mdev_remove.hpp"
 #include "qemu/hotplug.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/host_action.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/host_picture.hpp"
+#include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
-#include "vfio/driver_binding.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -13,77 +15,69 @@
 
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
-namespace {
 
-/// Whether an attachment, other than the one of id `but`, has the claim: two functions of one group
-/// share the group's.
-bool needed(const SandboxState& state, const std::string& claim, const std::string& but = {}) {
-    return std::any_of(state.attachments.begin(), state.attachments.end(), [&](const auto& other) {
-        const auto claims = claims_of(other);
-        return other.id != but && std::find(claims.begin(), claims.end(), claim) != claims.end();
-    });
+void Sandbox::save(const SandboxState& state) const {
+    if (const auto unsynced = save_state(context_.state.sandbox(id_), state))
+        context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
 }
-
-} // namespace
 
 asio::awaitable<void> Sandbox::recover(const SandboxState& state, const Caller& caller) {
     const auto directory = context_.state.sandbox(id_);
     auto left = read_journal(directory);
     if (!left)
         co_return;
-    const bool recorded = std::any_of(left->ids.begin(), left->ids.end(), [&](const auto& id) {
-        return std::any_of(state.attachments.begin(), state.attachments.end(),
-                           [&](const auto& attachment) { return attachment.id == id; });
-    });
-    if (!recorded) {
-        context_.log(LogLevel::warning, "sandbox " + id_ + ": undoing an unfinished " +
-                                            left->operation + " of " +
-                                            std::to_string(left->steps.size()) + " steps");
-        co_await undo(std::move(left->steps), state, 0);
-        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    }
+    context_.log(LogLevel::warning,
+                 "sandbox " + id_ + ": undoing an unfinished " + left->operation + " of " +
+                     std::to_string(left->steps.size()) + " steps, unless it is on record");
+    co_await undo(std::move(*left), state, 0);
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     Journal(directory).clear();
     if (caller.gave_up())
         throw Failure(Errc::cancelled, "the request was cancelled while what a killed process left "
                                        "was undone; that is done, nothing else was begun");
 }
 
-asio::awaitable<void> Sandbox::undo(std::vector<Step> steps, const SandboxState& state,
+asio::awaitable<void> Sandbox::undo(LeftJournal left, const SandboxState& state,
                                     std::uint64_t ticket) {
     // From here on nothing may cut it short: the caller's wish to cancel is being carried out.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    if (!steps.empty())
-        progress(ticket, "undo " + std::to_string(steps.size()) + " steps");
-    for (auto step = steps.rbegin(); step != steps.rend(); ++step)
-        co_await undo_step(*step, state, ticket);
-}
-
-asio::awaitable<void> Sandbox::undo_step(Step step, const SandboxState& state,
-                                         std::uint64_t ticket) {
-    const auto deadline = context_.config.vfio.timeouts.host_write;
-    if (const auto* plug = std::get_if<PlugStep>(&step)) {
-        co_await unplug(plug->id, state, ticket);
-        co_return;
-    }
-    std::string note;
-    auto on_the_host = [&] {
-        if (const auto* claim = std::get_if<ClaimStep>(&step)) {
-            if (!needed(state, claim->claim))
-                context_.claims.drop(claim->claim, id_);
-        } else if (const auto* vgpu = std::get_if<CreateVgpuStep>(&step)) {
-            const auto uuid = mdev::Uuid::require(vgpu->uuid);
-            if (mdev::remove(context_.root, uuid, deadline).outcome == mdev::RemoveOutcome::pending)
-                throw Failure(Errc::removal_pending, "vGPU " + vgpu->uuid + " is still held")
-                    .remedy("it goes when its holder lets go");
-        } else if (const auto* bind = std::get_if<BindStep>(&step)) {
-            const auto result = vfio::restore_driver(context_.root, bind->record, deadline);
-            if (result.outcome == vfio::RestoreOutcome::left_alone)
-                note = result.note;
-        }
+    const auto plugged = [](const Step& step) { return std::holds_alternative<PlugStep>(step); };
+    if (std::any_of(left.steps.begin(), left.steps.end(), plugged) &&
+        !co_await connect_if_alive(state))
+        co_await await_exit(state); // it is gone after that, or this has thrown
+    const std::optional<LeftJournal> journal(std::move(left));
+    std::vector<Action> plan;
+    auto look = [&] {
+        const auto host = look_at_host(context_.root, context_.claims, journal, state);
+        const QemuPicture qemu{connected() ? QemuLife::running : QemuLife::gone, connected(), ""};
+        plan = plan_journal(*journal, state, host, qemu);
     };
-    co_await on_host(context_.host_pool, on_the_host);
-    if (!note.empty()) // here, as the host is called on the loop's thread alone
-        context_.log(LogLevel::warning, note);
+    co_await on_host(context_.host_pool, look);
+    if (plan.size() > 1)
+        progress(ticket, "undo " + std::to_string(plan.size() - 1) + " steps");
+    for (const auto& action : plan)
+        if (action.kind == Action::Kind::unplug) {
+            co_await unplug(action.subject, state, ticket);
+            crash_point(CrashPoint::undo_unplugged);
+        }
+    HostActor actor(context_, state, HostActor::Occasion::undo,
+                    context_.config.vfio.timeouts.host_write);
+    auto act = [&] { actor.act(plan); };
+    std::exception_ptr error;
+    try {
+        co_await on_host(context_.host_pool, act);
+    } catch (...) {
+        error = std::current_exception();
+    }
+    // Here, as the host is called on the loop's thread alone.
+    for (const auto& note : actor.notes)
+        context_.log(LogLevel::warning, "sandbox " + id_ + ": " + note);
+    if (error) {
+        if (actor.helper)
+            context_.pending.add(id_, actor.stopped_at, std::move(actor.helper), PendingOn{});
+        std::rethrow_exception(error);
+    }
+    crash_point(CrashPoint::undo_done);
 }
 
 asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxState& state,
@@ -114,29 +108,66 @@ asio::awaitable<void> Sandbox::unplug(const std::string& qdev_id, const SandboxS
     co_await await_exit(state);
 }
 
-asio::awaitable<void> Sandbox::give_back(const Attachment& attachment, const SandboxState& state) {
-    const auto deadline = context_.config.vfio.timeouts.host_write;
-    std::string note;
+asio::awaitable<void> Sandbox::give_back(SandboxState& state, std::string qdev_id,
+                                         Patience patience) {
+    const auto found = std::find_if(state.attachments.begin(), state.attachments.end(),
+                                    [&](const auto& each) { return each.id == qdev_id; });
+    const Attachment attachment = *found;
+    std::optional<HostActor> actor;
+    std::optional<PendingOn> holder;
+    std::exception_ptr error;
     auto on_the_host = [&] {
-        if (attachment.made_vgpu) {
-            const auto uuid = mdev::Uuid::require(attachment.uuid);
-            if (mdev::remove(context_.root, uuid, deadline).outcome == mdev::RemoveOutcome::pending)
-                throw Failure(Errc::removal_pending,
-                              "vGPU " + attachment.uuid + " is unplugged but still held")
-                    .remedy("detach or release again when its holder has let it go");
+        try {
+            const auto host = look_at_host(context_.root, context_.claims, std::nullopt, state);
+            const auto vgpu = host.mdevs.find(attachment.uuid);
+            const bool under_way = vgpu != host.mdevs.end() && vgpu->second.pending;
+            const auto limit = under_way && patience == Patience::looks
+                                   ? std::chrono::milliseconds(0)
+                                   : context_.config.vfio.timeouts.host_write;
+            actor.emplace(context_, state, HostActor::Occasion::give_back, limit);
+            actor->act(plan_give_back(attachment, state, host));
+        } catch (const Failure& failure) {
+            error = std::current_exception();
+            if (failure.code() == Errc::removal_pending || failure.code() == Errc::device_in_use ||
+                failure.code() == Errc::host_timeout)
+                holder = pending_on(context_.root, attachment);
         }
-        if (attachment.bound) {
-            const auto result = vfio::restore_driver(context_.root, *attachment.bound, deadline);
-            if (result.outcome == vfio::RestoreOutcome::left_alone)
-                note = result.note;
-        }
-        for (const auto& claim : claims_of(attachment))
-            if (!needed(state, claim, attachment.id))
-                context_.claims.drop(claim, id_);
     };
     co_await on_host(context_.host_pool, on_the_host);
-    if (!note.empty()) // here, as the host is called on the loop's thread alone
-        context_.log(LogLevel::warning, note);
+    if (actor) // here, as the host is called on the loop's thread alone
+        for (const auto& note : actor->notes)
+            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + note);
+    if (!error)
+        co_return;
+    if (holder && actor) {
+        context_.pending.add(id_, actor->stopped_at, std::move(actor->helper), *holder);
+        if (found->pending != holder) {
+            found->pending = holder;
+            save(state);
+        }
+    }
+    std::rethrow_exception(error);
+}
+
+asio::awaitable<void> Sandbox::await_exit(const SandboxState& state) {
+    if (connected())
+        co_return;
+    const vfio::Deadline deadline(context_.config.vfio.timeouts.host_write);
+    std::string blocker;
+    auto wait = [&] {
+        if (state.qemu_pid > 0) {
+            blocker = "pid " + std::to_string(state.qemu_pid);
+            return await_process_exit(context_.root, state.qemu_pid, state.qemu_start, deadline);
+        }
+        return await_let_go(context_.root, context_.claims,
+                            read_journal(context_.state.sandbox(id_)), state, deadline, blocker);
+    };
+    if (!*co_await on_host(context_.host_pool, wait))
+        throw Failure(Errc::removal_pending, "QEMU's monitor is closed, but its process still runs "
+                                             "and may have the devices")
+            .blocked_by(blocker)
+            .remedy("open the sandbox again if its monitor can be reached, or end the process; "
+                    "then detach or release again");
 }
 
 } // namespace kata_vfio::plugin

@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
+#include "runtime-plugin/plugin/crash_point.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -119,6 +120,30 @@ FileLock StateDir::lock_sandbox(const std::string& id) const {
     }
 }
 
+bool StateDir::sandbox_locked(const std::string& id) const {
+    UniqueFd fd(::open((sandbox(id) / "lock").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd || flock_fd(fd.get(), LOCK_SH | LOCK_NB)) {
+        if (fd)
+            ::flock(fd.get(), LOCK_UN);
+        return false;
+    }
+    return errno == EWOULDBLOCK;
+}
+
+void StateDir::clear_removed() const {
+    clear_removed_but({});
+}
+
+void StateDir::clear_removed_but(const fs::path& one) const {
+    // They may be somebody's who is at it: whatever goes wrong here does so for that one too.
+    std::error_code ec;
+    for (fs::directory_iterator it(path_ / "sandboxes", ec), end; !ec && it != end;
+         it.increment(ec))
+        if (std::error_code not_ours;
+            it->path() != one && it->path().filename().native().starts_with(removed_prefix))
+            fs::remove_all(it->path(), not_ours);
+}
+
 void StateDir::remove_sandbox(const std::string& id) const {
     // Away under another name at one instant: emptied where it is, it would meet a process that
     // opens the sandbox anew and locks a lock of its own between two of our unlinks.
@@ -134,12 +159,9 @@ void StateDir::remove_sandbox(const std::string& id) const {
     if (error != 0)
         throw host_failure(error, "can't remove " + sandbox(id).string());
     sync_directory(parent);
-    // Those of processes killed at this point go as well; they may be somebody's who is at it.
+    crash_point(CrashPoint::remove_renamed);
+    clear_removed_but(gone);
     std::error_code ec;
-    for (fs::directory_iterator it(parent, ec), end; !ec && it != end; it.increment(ec))
-        if (std::error_code not_ours;
-            it->path() != gone && it->path().filename().native().starts_with(removed_prefix))
-            fs::remove_all(it->path(), not_ours);
     // So may ours be another's: what that one takes away under our hands is no failure.
     do {
         fs::remove_all(gone, ec);

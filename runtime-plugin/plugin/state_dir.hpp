@@ -19,6 +19,7 @@ namespace kata_vfio::plugin {
 ///     sandboxes/ID/qmp.sock    a QMP proxy, while the sandbox is open: sandbox_proxy.cpp
 ///     sandboxes/ID/lock        held while one process changes the sandbox
 ///     sandboxes/ID/wire.log    what went over its QMP connections: qmp_log.hpp
+///     quarantine/NAME          what could not be trusted, and NAME.why: quarantine.hpp
 ///
 /// Root-only (0700). Made when first needed, not before: a refused request leaves nothing.
 class StateDir {
@@ -29,6 +30,7 @@ class StateDir {
     std::filesystem::path sandbox(const std::string& id) const { return path_ / "sandboxes" / id; }
     std::filesystem::path claims() const { return path_ / "claims"; }
     std::filesystem::path bound() const { return path_ / "bound"; }
+    std::filesystem::path quarantine() const { return path_ / "quarantine"; }
 
     /// Ids of the sandboxes that have a state directory, sorted.
     std::vector<std::string> sandbox_ids() const;
@@ -45,11 +47,19 @@ class StateDir {
     /// answer.
     FileLock lock_sandbox(const std::string& id) const;
 
+    /// Whether somebody has the sandbox's lock at this moment; makes nothing.
+    bool sandbox_locked(const std::string& id) const;
+
+    /// Takes away what processes killed in remove_sandbox() have left.
+    void clear_removed() const;
+
     /// Removes the sandbox's directory, at one instant for everyone else. Call it with the
     /// sandbox's lock held. Throws Failure(host_io, permission_denied).
     void remove_sandbox(const std::string& id) const;
 
   private:
+    void clear_removed_but(const std::filesystem::path& one) const;
+
     std::filesystem::path path_;
 };
 

@@ -116,8 +116,17 @@ AT(kata_vfio_entry_t, wait, 96);
 AT(kata_vfio_entry_t, result_free, 104);
 AT(kata_vfio_entry_t, status_name, 112);
 SIZE(kata_vfio_entry_t, 120);
+/* 1.1 */
+AT(kata_vfio_entry_t, reconcile, 120);
+SIZE(kata_vfio_entry_t, 128);
+
+AT(kata_vfio_reconcile_t, struct_size, 0);
+AT(kata_vfio_reconcile_t, flags, 4);
+AT(kata_vfio_reconcile_t, sandbox_id, 8);
+SIZE(kata_vfio_reconcile_t, 24);
 
 static_assert(KATA_VFIO_ATTACH_DRY_RUN == 1 && KATA_VFIO_KIND_PCI == 1 && KATA_VFIO_KIND_MDEV == 2,
               "values");
+static_assert(KATA_VFIO_RECONCILE_DRY_RUN == 1, "values");
 static_assert(KATA_VFIO_LOG_ERROR == 0 && KATA_VFIO_LOG_DEBUG == 3, "values");
 static_assert(KATA_VFIO_EVENT_STEP == 1 && KATA_VFIO_EVENT_QEMU_GONE == 2, "values");

@@ -62,6 +62,7 @@ void PluginHost::on_log(void* self, std::int32_t, kata_vfio_str_t line) {
     auto& heard = *static_cast<PluginHost*>(self)->heard_;
     const std::lock_guard lock(heard.mutex);
     heard.log.push_back(copy(line));
+    heard.changed.notify_all();
 }
 
 void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
@@ -155,6 +156,13 @@ Answer PluginHost::detach(kata_vfio_sandbox_t* sandbox, std::string_view device)
 Answer PluginHost::list(std::string_view id) {
     return wait(start_list(id));
 }
+Answer PluginHost::reconcile(bool dry_run, std::string_view id) {
+    kata_vfio_reconcile_t options = KATA_VFIO_INIT(options);
+    options.flags = dry_run ? KATA_VFIO_RECONCILE_DRY_RUN : 0;
+    options.sandbox_id = view(id);
+    kata_vfio_call_t call = KATA_VFIO_INIT(call);
+    return wait(started(library().reconcile(plugin_, &options, &call), call));
+}
 Answer PluginHost::release(std::string_view id) {
     return wait(start_release(id));
 }
@@ -187,6 +195,17 @@ std::vector<std::string> PluginHost::steps() const {
     return heard_->steps;
 }
 
+std::string PluginHost::wait_log(std::string_view part) {
+    std::unique_lock lock(heard_->mutex);
+    auto found = heard_->log.end();
+    heard_->changed.wait(lock, [&] {
+        found = std::find_if(heard_->log.begin(), heard_->log.end(), [&](const auto& line) {
+            return line.find(part) != std::string::npos;
+        });
+        return found != heard_->log.end();
+    });
+    return *found;
+}
 std::string PluginHost::wait_qemu_gone() {
     std::unique_lock lock(heard_->mutex);
     heard_->changed.wait(lock, [this] { return !heard_->gone.empty(); });

@@ -31,6 +31,7 @@ class PluginHost {
     Answer detach(kata_vfio_sandbox_t* sandbox, std::string_view device);
     Answer list(std::string_view id = {});
     Answer release(std::string_view id);
+    Answer reconcile(bool dry_run = false, std::string_view id = {});
 
     // The same, started only: the ticket, to be collected by wait().
     std::uint64_t start_open(std::string_view id, std::string_view socket,
@@ -53,6 +54,8 @@ class PluginHost {
     std::vector<std::string> log() const;
     /// The texts of KATA_VFIO_EVENT_STEP so far.
     std::vector<std::string> steps() const;
+    /// Blocks until a line with `part` in it has been logged, and gives it.
+    std::string wait_log(std::string_view part);
     /// Blocks until the plugin has told that a sandbox's QEMU is gone.
     std::string wait_qemu_gone();
     /// Waits for a KATA_VFIO_EVENT_MONITOR with this in its text; its text.

@@ -105,6 +105,7 @@ TEST_F(Recovery, AFunctionThatWasBoundGoesBackToItsDriver) {
     EXPECT_EQ(driver_of(gpu), "i915"); // the cancelled attach has undone it: do it once more
     vfio::BindOptions options;
     (void)vfio::bind_to_vfio(root.host(), *vfio::PciAddress::parse(gpu), options);
+    root.write("/run/kata-vfio/claims/function-" + std::string(gpu), "sb1\n");
     root.write("/run/kata-vfio/claims/group-1", "sb1\n");
 
     PluginHost other(config, root.path());

@@ -43,7 +43,7 @@ struct HostVerbs : testing::Test {
     void claim(const std::string& name, const std::string& id) const {
         const plugin::StateDir state(root.at("/run/kata-vfio"));
         state.ensure(state.sandbox(id));
-        plugin::Claims(state).take({name}, id);
+        plugin::Claims(state, root.host()).take({name}, plugin::Claim{id, 0, 0});
     }
     std::string driver() const {
         const auto link = root.at(std::string(gpu_dir) + "driver");

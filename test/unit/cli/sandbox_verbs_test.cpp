@@ -112,6 +112,33 @@ TEST_F(SandboxVerbs, DryRunChangesNothingAndShowsTheQmp) {
     EXPECT_TRUE(as_json.at("steps").is_array());
 }
 
+TEST_F(SandboxVerbs, Reconcile) {
+    const auto nothing = run({"reconcile"});
+    EXPECT_EQ(nothing.status, 0) << nothing.err;
+    EXPECT_EQ(nothing.out,
+              "no sandbox is known, and no vGPU or function on VFIO is on this host\n");
+
+    open();
+    ok({"attach", "s1", type, "--uuid", uuid});
+    machine.kill();
+    root.write("/run/kata-vfio/claims/group-78", "{\"v\":2}\n");
+    const auto dry = run({"reconcile", "--dry-run"});
+    EXPECT_EQ(dry.status, 0) << dry.err;
+    EXPECT_THAT(dry.out, HasSubstr("nothing was changed; reconcile would come to this:"));
+    EXPECT_THAT(dry.out, HasSubstr("s1       pending"));
+    EXPECT_THAT(dry.out, HasSubstr("group-78 would be put aside: "));
+    EXPECT_TRUE(root.exists("/sys/bus/mdev/devices/" + std::string(uuid)));
+
+    const auto done = run({"reconcile"});
+    EXPECT_EQ(done.status, 4) << done.err; // for the claim that was put aside
+    EXPECT_THAT(done.out, HasSubstr("s1       given_back"));
+    EXPECT_THAT(done.out, HasSubstr("s1: remove_vgpu " + std::string(uuid) + " (made for vfio-"));
+    EXPECT_THAT(done.out, HasSubstr("/quarantine/group-78: "));
+    EXPECT_FALSE(root.exists("/sys/bus/mdev/devices/" + std::string(uuid)));
+    EXPECT_EQ(ok({"reconcile"}).at("sandboxes").as_array().size(), 0u);
+    EXPECT_EQ(run({"reconcile", "s9"}).status, 4);
+}
+
 TEST_F(SandboxVerbs, ExitStatusesAndTexts) {
     configure("q35");
     auto refused = run({"sandbox", "open", "s1", "--qmp", machine.path()});

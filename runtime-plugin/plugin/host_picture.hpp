@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime-plugin/plugin/recovery.hpp"
+#include "vfio/deadline.hpp"
+#include "vfio/host_root.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::plugin {
+
+/// Of the host, what the journal and the attachments name. Reads a few files for each; blocks 200
+/// ms at most, and that only for a function whose unbind is under way. [any-thread]
+///
+/// `groups`: also which of their IOMMU groups are open, which means opening each for an instant.
+HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
+                         const std::optional<LeftJournal>& journal, const SandboxState& state,
+                         bool groups = false);
+
+/// QEMU's life by what is on record of its process, without asking its monitor: `unknown` when its
+/// pid was never known.
+QemuPicture look_at_qemu(const vfio::HostRoot& root, const SandboxState& state);
+
+/// The same for one whose pid is not known and whose monitor is closed: it runs as long as a group
+/// of its devices is open (`host` with groups).
+QemuPicture judge_by_groups(const HostPicture& host);
+
+/// Waits until that is so: false when the deadline passed first, and then `blocker` says who has
+/// one open. Blocks.
+bool await_let_go(const vfio::HostRoot& root, const Claims& claims,
+                  const std::optional<LeftJournal>& journal, const SandboxState& state,
+                  vfio::Deadline deadline, std::string& blocker);
+
+/// The process that has the attachment's group open, with pid 0 when none is to be seen. Looks
+/// through /proc.
+PendingOn pending_on(const vfio::HostRoot& root, const Attachment& attachment);
+
+} // namespace kata_vfio::plugin

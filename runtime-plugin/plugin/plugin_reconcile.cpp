@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reconcile: the host put right from journals, sysfs, QEMU and processes.
+#include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/plugin.hpp"
+#include "runtime-plugin/plugin/sandbox_id.hpp"
+#include "runtime-plugin/plugin/survey.hpp"
+
+#include <boost/json.hpp>
+
+namespace kata_vfio::plugin {
+namespace asio = boost::asio;
+
+void Plugin::reconcile(std::string id, bool dry_run, Completion done, const Started& started) {
+    auto body = [this, id = std::move(id), dry_run](const Caller& caller) {
+        return run_reconcile(id, dry_run, caller);
+    };
+    start(nullptr, std::move(body), std::move(done), started);
+}
+
+void Plugin::resume(const std::string& id) {
+    context_.log(LogLevel::info, "sandbox " + id + ": what kept a device of it has let go");
+    auto body = [this, id](const Caller& caller) -> asio::awaitable<Outcome> {
+        const auto finding = co_await run_sandbox_reconcile(id, Sandbox::Patience::waits, caller);
+        Outcome outcome;
+        outcome.failure = finding.failure;
+        if (finding.verdict != Verdict::pending)
+            context_.log(LogLevel::info, "sandbox " + id + ": pending removal is finished (" +
+                                             std::string(name(finding.verdict)) + ")");
+        co_return outcome;
+    };
+    auto done = [this, id](Ticket, Outcome&& outcome) {
+        if (outcome.failure)
+            context_.log(LogLevel::warning, "sandbox " + id + ": " + outcome.failure->what());
+    };
+    start(nullptr, std::move(body), std::move(done), [](Ticket) {});
+}
+
+asio::awaitable<SandboxFinding>
+Plugin::run_sandbox_reconcile(std::string id, Sandbox::Patience patience, const Caller& caller) {
+    std::shared_ptr<Sandbox> sandbox;
+    if (const auto found = sandboxes_.find(id); found != sandboxes_.end())
+        sandbox = found->second.lock();
+    if (sandbox) { // so that a close of its handle waits for this call too
+        const std::lock_guard lock(mutex_);
+        calls_.at(caller.ticket)->visiting = sandbox.get();
+    } else {
+        sandbox = std::make_shared<Sandbox>(context_, id);
+    }
+    std::exception_ptr error;
+    SandboxFinding finding;
+    try {
+        finding = co_await sandbox->reconcile(patience, caller);
+    } catch (...) {
+        error = std::current_exception();
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        calls_.at(caller.ticket)->visiting = nullptr;
+        finished_.notify_all();
+    }
+    if (error)
+        std::rethrow_exception(error);
+    co_return finding;
+}
+
+asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, const Caller& caller) {
+    ReconcileReport report;
+    report.dry_run = dry_run;
+    std::error_code ec;
+    if (!id.empty() && !std::filesystem::exists(context_.state.sandbox(require_sandbox_id(id)), ec))
+        throw not_known(id);
+    auto look = [&] {
+        if (id.empty()) {
+            report.quarantined = survey_strangers(context_, dry_run);
+            if (!dry_run)
+                context_.state.clear_removed();
+        }
+        std::vector<std::string> ids;
+        if (!id.empty())
+            ids.push_back(id);
+        else
+            for (auto& each : context_.state.sandbox_ids())
+                if (is_sandbox_id(each))
+                    ids.push_back(std::move(each));
+        report.sandboxes = survey_sandboxes(context_, ids);
+    };
+    co_await on_host(context_.host_pool, look);
+    crash_point(CrashPoint::reconcile_looked);
+    for (auto& finding : report.sandboxes) {
+        if (dry_run || settled(finding.actions))
+            continue;
+        if (caller.gave_up())
+            throw Failure(Errc::cancelled, "the reconcile was cancelled before sandbox " +
+                                               finding.id + "; what was put right stays so");
+        const std::string which = finding.id;
+        finding = co_await run_sandbox_reconcile(which, Sandbox::Patience::looks, caller);
+    }
+    auto rest = [&] {
+        report.claims = survey_claims(context_, dry_run, report.quarantined);
+        report.devices = survey_devices(context_);
+    };
+    co_await on_host(context_.host_pool, rest);
+    Outcome outcome;
+    outcome.json = to_json(report);
+    co_return outcome;
+}
+
+} // namespace kata_vfio::plugin

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/base/failure.hpp"
+#include "mdev/mdev_device.hpp"
+#include "runtime-plugin/plugin/process.hpp"
+#include "runtime-plugin/plugin/record.hpp"
+#include "runtime-plugin/plugin/survey.hpp"
+#include "vfio/group_holder.hpp"
+#include "vfio/iommu_group.hpp"
+#include "vfio/sysfs_read.hpp"
+
+#include <map>
+#include <set>
+
+namespace kata_vfio::plugin {
+namespace fs = std::filesystem;
+namespace {
+
+/// What is on record of all sandboxes, by device.
+struct Known {
+    struct Attached {
+        std::string sandbox;
+        Attachment attachment;
+    };
+    std::map<std::string, Attached> attached; ///< by UUID or BDF
+    std::map<std::string, std::vector<vfio::Holder>> holders;
+
+    explicit Known(const Context& context) : holders(vfio::find_all_holders(context.root)) {
+        for (const auto& id : context.state.sandbox_ids()) {
+            const auto record = read_record(context.state.sandbox(id), id);
+            if (!record.state)
+                continue;
+            for (const auto& each : record.state->attachments)
+                attached.emplace(each.kind == Kind::mdev ? each.uuid : each.host_address,
+                                 Attached{id, each});
+        }
+    }
+
+    void judge(const Context& context, DeviceFinding& finding, const std::string& claim,
+               std::optional<int> group) const {
+        const auto known = attached.find(finding.name);
+        if (known != attached.end()) {
+            finding.owner = DeviceFinding::Owner::ours;
+            finding.sandbox = known->second.sandbox;
+            finding.holder = known->second.attachment.pending;
+            if (known->second.attachment.unplugged)
+                finding.state = DeviceFinding::State::pending;
+        } else if (const auto owner = owner_of(context, claim)) {
+            finding.owner = DeviceFinding::Owner::ours;
+            finding.sandbox = *owner;
+        }
+        const auto open =
+            group ? holders.find("/dev/vfio/" + std::to_string(*group)) : holders.end();
+        if (open == holders.end())
+            return;
+        if (finding.state == DeviceFinding::State::idle)
+            finding.state = DeviceFinding::State::in_use;
+        const auto& first = open->second.front();
+        finding.holder =
+            PendingOn{first.pid, start_time(context.root, first.pid).value_or(0), first.command};
+    }
+
+  private:
+    static std::optional<std::string> owner_of(const Context& context, const std::string& claim) {
+        try {
+            return context.claims.owner(claim);
+        } catch (const Failure&) {
+            return std::nullopt; // told by survey_claims()
+        }
+    }
+};
+
+std::vector<DeviceFinding> mdevs(const Context& context, const Known& known) {
+    std::vector<DeviceFinding> findings;
+    for (const auto& device : mdev::list_devices(context.root)) {
+        DeviceFinding finding;
+        finding.mdev = true;
+        finding.name = device.uuid.text();
+        finding.parent = device.parent;
+        finding.type = device.type;
+        if (device.state == mdev::MdevDevice::State::pending_removal)
+            finding.state = DeviceFinding::State::pending;
+        known.judge(context, finding, mdev_claim(finding.name), device.iommu_group);
+        findings.push_back(std::move(finding));
+    }
+    return findings;
+}
+
+std::vector<DeviceFinding> functions(const Context& context, const Known& known) {
+    std::vector<DeviceFinding> findings;
+    const auto devices = context.root.sys("bus/pci/devices");
+    for (const auto& name : vfio::names_in(devices)) {
+        const auto driver = vfio::link_name(devices / name / "driver");
+        const bool ours = known.attached.contains(name);
+        const bool on_vfio =
+            driver && (driver == "vfio-pci" || fs::exists(devices / name / "vfio-dev"));
+        if (!on_vfio && !ours)
+            continue;
+        DeviceFinding finding;
+        finding.name = name;
+        finding.driver = driver.value_or("");
+        if (fs::exists(context.state.bound() / (name + ".json")))
+            finding.owner = DeviceFinding::Owner::by_hand;
+        known.judge(context, finding, function_claim(name), vfio::group_link(devices / name));
+        findings.push_back(std::move(finding));
+    }
+    return findings;
+}
+
+} // namespace
+
+std::vector<DeviceFinding> survey_devices(const Context& context) {
+    const Known known(context);
+    auto findings = mdevs(context, known);
+    for (auto& finding : functions(context, known))
+        findings.push_back(std::move(finding));
+    std::set<std::string> there;
+    for (const auto& finding : findings)
+        there.insert(finding.name);
+    for (const auto& [name, each] : known.attached) {
+        if (there.contains(name))
+            continue;
+        DeviceFinding finding;
+        finding.mdev = each.attachment.kind == Kind::mdev;
+        finding.name = name;
+        if (finding.mdev)
+            finding.parent = each.attachment.host_address;
+        finding.type = each.attachment.mdev_type;
+        finding.owner = DeviceFinding::Owner::ours;
+        finding.state = DeviceFinding::State::lost;
+        finding.sandbox = each.sandbox;
+        findings.push_back(std::move(finding));
+    }
+    return findings;
+}
+
+} // namespace kata_vfio::plugin

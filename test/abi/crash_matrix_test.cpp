@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is left when a process of ours, or QEMU, dies between any two steps, or a write of the state
+// directory fails: after one reconcile, nothing.
+#include "runtime-plugin/plugin/crash_point.hpp"
+#include "test/abi/world.hpp"
+
+#include "config/base/text.hpp"
+#include "config/base/unique_fd.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <set>
+
+namespace kata_vfio::abi_test {
+namespace {
+
+using Words = std::vector<std::string>;
+
+constexpr std::string_view foreign_vgpu = "11111111-2222-4333-8444-555555555555";
+constexpr std::string_view foreign_function = "0000:00:1f.0";
+
+const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
+const std::string attach_gpu = "attach=" + std::string(gpu);
+const std::string detach_vgpu = "detach=" + std::string(uuid_a);
+const std::string detach_gpu = "detach=" + std::string(gpu);
+
+/// A host, its kernel, a QEMU whose process can be seen, and children that work on them.
+class Place {
+  public:
+    Place() {
+        root.populate_gvt_host();
+        root.populate_mtty();
+        root.populate_mdev("mtty", "mtty-1", std::string(foreign_vgpu), 40);
+        fake::FunctionSpec function;
+        function.address = std::string(foreign_function);
+        function.class_code = 0x020000;
+        function.driver = "vfio-pci";
+        function.group = 41;
+        root.populate_function(function);
+        kernel = std::make_unique<fake::FakeKernel>(root);
+        machine.fill_bus(3);
+        config = root.path() / "configuration.toml";
+        std::ofstream(config) << configuration();
+        const auto pid = std::to_string(::getpid());
+        root.write("/proc/" + pid + "/stat",
+                   pid + " (qemu-system-x86) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0\n");
+        before = host_side();
+    }
+
+    /// Exit status, or minus the signal; `environment` is KEY=VALUE.
+    int run(const Words& words, const Words& environment = {},
+            const std::function<void()>& meanwhile = {}) const {
+        Words all{KATA_VFIO_CRASH_CHILD, library_path(), config.string(), root.path().string(),
+                  machine.path()};
+        all.insert(all.end(), words.begin(), words.end());
+        std::vector<char*> arguments;
+        for (auto& each : all)
+            arguments.push_back(each.data());
+        arguments.push_back(nullptr);
+        Words variables = environment;
+        for (char** each = environ; *each; ++each)
+            variables.emplace_back(*each);
+        std::vector<char*> env;
+        for (auto& each : variables)
+            env.push_back(each.data());
+        env.push_back(nullptr);
+        const auto child = ::fork();
+        if (child == 0) {
+            if (UniqueFd null(::open("/dev/null", O_WRONLY)); null)
+                ::dup2(null.get(), STDERR_FILENO);
+            ::execve(arguments[0], arguments.data(), env.data());
+            ::_exit(127);
+        }
+        if (meanwhile)
+            meanwhile();
+        int status = 0;
+        while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+        }
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    }
+
+    /// SIGKILL of QEMU, ended to the last file descriptor.
+    void kill_qemu() {
+        root.remove_holder(::getpid());
+        machine.kill();
+    }
+
+    /// All of the host but our own directory; what the kernel has in hand is done.
+    Snapshot host_side() const {
+        (void)kernel->log();
+        auto tree = Snapshot::of(root.path());
+        std::erase_if(tree.entries, [](const auto& entry) {
+            return entry.first.starts_with("run/") || entry.first.starts_with("proc/");
+        });
+        return tree;
+    }
+    std::string below(std::string_view directory) const {
+        std::set<std::string> names;
+        std::error_code ec;
+        const auto top = root.at(directory);
+        for (std::filesystem::recursive_directory_iterator it(top, ec), end; !ec && it != end;
+             it.increment(ec))
+            names.insert(it->path().lexically_relative(top).string());
+        return join_words({names.begin(), names.end()}, " ");
+    }
+    Words plugged() const {
+        auto ids = machine.devices();
+        std::erase_if(ids, [](const auto& id) { return id.starts_with("fill"); });
+        return ids;
+    }
+
+    /// The host is as before, and of ours nothing is left but empty directories and the lock.
+    void expect_nothing_left() const {
+        EXPECT_EQ(difference(before, host_side()), "");
+        EXPECT_EQ(below("/run/kata-vfio/claims"), "");
+        EXPECT_EQ(below("/run/kata-vfio/sandboxes"), "");
+    }
+    /// QEMU runs: what is on record, claimed, made and plugged is one and the same.
+    void expect_consistent(const Answer& reconciled) const {
+        PluginHost host(config, root.path());
+        const auto listed = host.list();
+        ASSERT_TRUE(listed.ok()) << listed;
+        Words ids;
+        std::set<std::string> claims;
+        for (const auto& attachment : listed.attachments) {
+            ids.push_back(attachment.id);
+            claims.insert(attachment.uuid.empty() ? "function-" + attachment.host_address
+                                                  : "mdev-" + attachment.uuid);
+            if (attachment.uuid.empty())
+                claims.insert("group-" + std::to_string(attachment.iommu_group));
+        }
+        // What was unplugged, but not yet put on record, is given back by the next detach.
+        for (const auto& id : plugged())
+            EXPECT_THAT(ids, ::testing::Contains(id)) << reconciled.json;
+        EXPECT_EQ(below("/run/kata-vfio/claims"), join_words({claims.begin(), claims.end()}, " "));
+        EXPECT_FALSE(root.exists("/run/kata-vfio/sandboxes/sb1/journal")) << reconciled.json;
+        if (ids.empty()) {
+            EXPECT_EQ(difference(before, host_side()), "") << reconciled.json;
+        }
+    }
+
+    Answer reconcile() const {
+        PluginHost host(config, root.path());
+        auto answer = host.reconcile();
+        EXPECT_TRUE(answer.ok()) << answer;
+        return answer;
+    }
+
+    fake::FakeRoot root;
+    std::unique_ptr<fake::FakeKernel> kernel;
+    fake::FakeMachine machine;
+    std::filesystem::path config;
+    Snapshot before;
+};
+
+struct Scenario {
+    std::string name;
+    std::function<void(Place&)> prepare; ///< by processes that live
+    Words words;                         ///< of the one that dies
+};
+std::ostream& operator<<(std::ostream& out, const Scenario& scenario) {
+    return out << scenario.name;
+}
+
+std::function<void(Place&)> after(Words words) {
+    return [words = std::move(words)](Place& place) { ASSERT_EQ(place.run(words), 0); };
+}
+
+std::vector<Scenario> scenarios() {
+    const auto refused = [](Place& place) {
+        ASSERT_EQ(place.run({"open"}), 0);
+        place.machine.refuse_device_add("not today");
+    };
+    const auto unplugged_late = [](Place& place) {
+        ASSERT_EQ(place.run({"open"}), 0);
+        ASSERT_EQ(place.run({"open", attach_vgpu}, {"KATA_VFIO_CRASH_AT=attach_plugged"}),
+                  -SIGKILL);
+    };
+    const auto half_bound = [](Place& place) {
+        ASSERT_EQ(place.run({"open"}), 0);
+        ASSERT_EQ(place.run({"open", attach_gpu}, {"KATA_VFIO_CRASH_AT=attach_bound"}), -SIGKILL);
+    };
+    const auto qemu_died = [](Place& place) {
+        ASSERT_EQ(place.run({"open", attach_vgpu}), 0);
+        place.kill_qemu();
+    };
+    const auto gpu_left = [](Place& place) {
+        ASSERT_EQ(place.run({"open", attach_gpu}), 0);
+        place.kill_qemu();
+    };
+    const auto strange_files = [](Place& place) {
+        ASSERT_EQ(place.run({"open", attach_vgpu}), 0);
+        place.root.write("/run/kata-vfio/claims/group-77",
+                         "{\"v\":1,\"sandbox\":\"gone\",\"pid\":3,\"start\":1}\n");
+        place.root.write("/run/kata-vfio/claims/group-78", "{\"v\":2}\n");
+    };
+    return {
+        {"open", [](Place&) {}, {"open"}},
+        {"attach_vgpu", after({"open"}), {"open", attach_vgpu}},
+        {"attach_gpu", after({"open"}), {"open", attach_gpu}},
+        {"attach_vgpu_refused", refused, {"open", attach_vgpu}},
+        {"attach_gpu_refused", refused, {"open", attach_gpu}},
+        {"detach_vgpu", after({"open", attach_vgpu}), {"open", detach_vgpu}},
+        {"detach_gpu", after({"open", attach_gpu}), {"open", detach_gpu}},
+        {"release_vgpu", after({"open", attach_vgpu}), {"release"}},
+        {"release_gpu", after({"open", attach_gpu}), {"release"}},
+        {"reconcile_plugged", unplugged_late, {"reconcile"}},
+        {"reconcile_bound", half_bound, {"reconcile"}},
+        {"reconcile_vgpu_of_the_dead", qemu_died, {"reconcile"}},
+        {"reconcile_gpu_of_the_dead", gpu_left, {"reconcile"}},
+        {"reconcile_strange_files", strange_files, {"reconcile"}},
+    };
+}
+
+/// How often each point is passed.
+std::map<std::string, int> trace(const Scenario& scenario) {
+    Place place;
+    scenario.prepare(place);
+    int pipe[2];
+    if (::pipe(pipe) != 0 || ::fcntl(pipe[1], F_SETPIPE_SZ, 1 << 16) < 0)
+        throw std::runtime_error("pipe");
+    (void)place.run(scenario.words, {"KATA_VFIO_CRASH_TRACE=" + std::to_string(pipe[1])});
+    ::close(pipe[1]);
+    const UniqueFd from(pipe[0]);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n = 0; (n = ::read(from.get(), buffer, sizeof buffer)) > 0;)
+        text.append(buffer, static_cast<std::size_t>(n));
+    std::map<std::string, int> passed;
+    for (const auto line : split(text, '\n'))
+        if (!line.empty())
+            ++passed[std::string(line)];
+    return passed;
+}
+
+class CrashMatrix : public ::testing::TestWithParam<Scenario> {
+  protected:
+    void SetUp() override {
+#ifndef KATA_VFIO_CRASH_POINTS
+        GTEST_SKIP()
+            << "built without KATA_VFIO_CRASH_POINTS: processes can't be told where to die";
+#endif
+    }
+    using Check = std::function<void(Place&, const Words& environment)>;
+    /// Every pass of every point of the scenario that `wanted` takes, each on a host of its own.
+    void each(const std::function<bool(const std::string&)>& wanted, const std::string& suffix,
+              const Check& check) {
+        int runs = 0;
+        for (const auto& [point, times] : trace(GetParam()))
+            for (int pass = 0; wanted(point) && pass < times; ++pass) {
+                SCOPED_TRACE(GetParam().name + " at " + point + " (pass " +
+                             std::to_string(pass + 1) + " of " + std::to_string(times) + ")");
+                Place place;
+                GetParam().prepare(place);
+                check(place, {"KATA_VFIO_CRASH_AT=" + point + suffix,
+                              "KATA_VFIO_CRASH_SKIP=" + std::to_string(pass)});
+                ++runs;
+                if (HasFailure())
+                    return; // one is enough to look at
+            }
+        std::cout << GetParam().name << ": " << runs << " places to die" << suffix << std::endl;
+    }
+    static bool any(const std::string&) { return true; }
+    static bool writes(const std::string& point) { return point.ends_with("_write"); }
+
+    /// One reconcile while QEMU runs, and one after its end.
+    static void put_right(Place& place) {
+        const auto answer = place.reconcile();
+        if (place.root.exists("/proc/" + std::to_string(::getpid())))
+            place.expect_consistent(answer);
+        place.kill_qemu();
+        (void)place.reconcile();
+        place.expect_nothing_left();
+    }
+};
+
+TEST_P(CrashMatrix, TheProcessDies) {
+    each(any, "", [&](Place& place, const Words& environment) {
+        ASSERT_EQ(place.run(GetParam().words, environment), -SIGKILL);
+        put_right(place);
+    });
+}
+
+TEST_P(CrashMatrix, TheProcessAndQemuDie) {
+    each(any, "", [&](Place& place, const Words& environment) {
+        ASSERT_EQ(place.run(GetParam().words, environment), -SIGKILL);
+        place.kill_qemu();
+        (void)place.reconcile();
+        place.expect_nothing_left();
+    });
+}
+
+TEST_P(CrashMatrix, QemuDies) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    const UniqueFd ours(ends[0]), theirs(ends[1]);
+    ASSERT_EQ(::fcntl(ours.get(), F_SETFD, FD_CLOEXEC), 0);
+    const auto stays = [](const std::string& point) { return !writes(point); };
+    each(stays, ":" + std::to_string(theirs.get()), [&](Place& place, const Words& environment) {
+        (void)place.run(GetParam().words, environment, [&] {
+            char byte = 0;
+            ASSERT_EQ(::read(ours.get(), &byte, 1), 1);
+            place.kill_qemu();
+            ASSERT_EQ(::write(ours.get(), &byte, 1), 1);
+        });
+        (void)place.reconcile();
+        place.expect_nothing_left();
+    });
+}
+
+TEST_P(CrashMatrix, AWriteFails) {
+    for (const int error : {ENOSPC, EIO, EACCES})
+        each(writes, ":" + std::to_string(error), [&](Place& place, const Words& environment) {
+            (void)place.run(GetParam().words, environment);
+            put_right(place);
+        });
+}
+
+INSTANTIATE_TEST_SUITE_P(, CrashMatrix, ::testing::ValuesIn(scenarios()),
+                         [](const auto& each) { return each.param.name; });
+
+TEST(CrashPoints, AreAllPassed) {
+#ifndef KATA_VFIO_CRASH_POINTS
+    GTEST_SKIP() << "built without KATA_VFIO_CRASH_POINTS";
+#endif
+    std::map<std::string, int> all;
+    int passes = 0;
+    for (const auto& scenario : scenarios())
+        for (const auto& [point, times] : trace(scenario)) {
+            all[point] += times;
+            passes += times;
+        }
+    for (const auto name : plugin::crash_point_names)
+        EXPECT_TRUE(all.contains(std::string(name))) << name << " is passed by no scenario";
+    std::cout << plugin::crash_point_names.size() << " crash points, passed " << passes
+              << " times in " << scenarios().size() << " scenarios" << std::endl;
+}
+
+} // namespace
+} // namespace kata_vfio::abi_test
