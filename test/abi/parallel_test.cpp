@@ -108,6 +108,9 @@ TEST_F(Parallel, TwoInstancesOnOneSandbox) {
     machine->block_on("device_add");
     const auto first = host->start_attach(sandbox, type8);
     machine->wait_blocked();
+    // While QEMU works the new state is written beside the old one.
+    while (names("/run/kata-vfio/sandboxes/sb1").find("state.json.") == std::string::npos)
+        std::this_thread::yield();
     PluginHost other(config, root.path());
     const auto before = snapshot();
     const auto release = other.release("sb1");
