@@ -308,9 +308,6 @@ Key timeout(std::string_view name, Slot (*slot)(Configuration&), std::string_vie
 
 std::vector<Key> timeout_keys() {
     return {
-        timeout("connect", SLOT(vfio.timeouts.connect),
-                "Connecting to the QMP socket. Immediate unless QEMU's accept queue is full; 5 s "
-                "outlast somebody who only looks, and tell soon enough that the monitor is taken."),
         timeout("greeting", SLOT(vfio.timeouts.greeting),
                 "QEMU's greeting after connecting. A monitor serves one client; a second one "
                 "connects and hears nothing, which this tells from a hung QEMU. 5 s, since a QEMU "

@@ -60,7 +60,6 @@ struct Agent {
 /// `[vfio.timeouts]`, milliseconds in the file. Why each default is what it is stands, at length,
 /// in config/keys.cpp.
 struct Timeouts {
-    std::chrono::milliseconds connect{5000};       ///< at once, but for a full accept queue
     std::chrono::milliseconds greeting{5000};      ///< late from a QEMU that builds its machine
     std::chrono::milliseconds query{5000};         ///< 2 ms, or behind another's device_add of 3 s
     std::chrono::milliseconds device_add{30000};   ///< pins the guest's memory; 5 s were too short

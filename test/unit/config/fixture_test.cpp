@@ -109,7 +109,6 @@ TEST(Stock, OurOwnKeysArrive) {
     EXPECT_EQ(v.qmp_log_files, 2);
     EXPECT_EQ(v.qmp_log_redact, (std::vector<std::string>{"password", "arguments.secret"}));
     EXPECT_EQ(v.iommufd, "auto");
-    EXPECT_EQ(v.timeouts.connect, milliseconds(1));
     EXPECT_EQ(v.timeouts.greeting, milliseconds(600000));
     EXPECT_EQ(v.timeouts.query, milliseconds(1001));
     EXPECT_EQ(v.timeouts.device_add, milliseconds(1002));
