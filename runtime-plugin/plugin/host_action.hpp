@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/errc.hpp"
 #include "runtime-plugin/plugin/context.hpp"
 #include "runtime-plugin/plugin/recovery.hpp"
 #include "vfio/deadline.hpp"
@@ -40,5 +41,11 @@ class HostActor {
     Occasion occasion_;
     vfio::Deadline deadline_;
 };
+
+/// A failure of giving a device back that somebody's hold on it explains: it goes back later.
+constexpr bool still_held(Errc code) noexcept {
+    return code == Errc::removal_pending || code == Errc::device_in_use ||
+           code == Errc::host_timeout;
+}
 
 } // namespace kata_vfio::plugin

@@ -14,24 +14,30 @@ namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 namespace {
 
-/// The BDFs and UUIDs behind a VFIO node or a MAJOR:MINOR, which are names of a device as well;
-/// none when `name` is no such thing, or of a device that is not here.
-std::vector<std::string> behind_node(const vfio::HostRoot& root, const std::string& name) {
+/// `name` as a VFIO node or a MAJOR:MINOR; nullopt when it is neither.
+std::optional<DeviceRequest> as_node(const std::string& name) {
+    try {
+        auto request = parse_device(name);
+        if (std::holds_alternative<NodeRequest>(request) ||
+            std::holds_alternative<DevnumRequest>(request))
+            return request;
+    } catch (const Failure&) { // a qdev id, or nothing at all: named() tells them apart
+    }
+    return std::nullopt;
+}
+
+/// The BDFs and UUIDs behind a node, which are names of a device as well; none when it is of a
+/// device that is not here.
+std::vector<std::string> behind(const vfio::HostRoot& root, const DeviceRequest& request) {
     std::vector<std::string> names;
     try {
-        const auto request = parse_device(name);
-        std::optional<vfio::NodeTarget> target;
-        if (const auto* node = std::get_if<NodeRequest>(&request))
-            target = vfio::resolve_node(root, node->path);
-        else if (const auto* number = std::get_if<DevnumRequest>(&request))
-            target = vfio::resolve_devnum(root, number->major, number->minor);
-        if (target) {
-            for (const auto& address : target->functions)
-                names.push_back(address.text());
-            names.insert(names.end(), target->mdevs.begin(), target->mdevs.end());
-        }
-    } catch (const Failure&) {
-        names.clear(); // then it is not attached, which is what the caller says
+        const auto* number = std::get_if<DevnumRequest>(&request);
+        const auto target = number ? vfio::resolve_devnum(root, number->major, number->minor)
+                                   : vfio::resolve_node(root, std::get<NodeRequest>(request).path);
+        for (const auto& address : target.functions)
+            names.push_back(address.text());
+        names.insert(names.end(), target.mdevs.begin(), target.mdevs.end());
+    } catch (const Failure&) { // then it is not attached, which is what the caller says
     }
     return names;
 }
@@ -83,9 +89,12 @@ asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller
     auto locked = co_await lock();
     co_await require_connection();
     co_await recover(locked.state, caller);
-    auto look = [&] { return behind_node(context_.root, device); };
-    const auto others = co_await on_host(context_.host_pool, look);
-    const auto ids = named(locked.state, device, *others);
+    std::vector<std::string> others;
+    if (const auto node = as_node(device)) { // only that takes a look at the host
+        auto look = [&] { others = behind(context_.root, *node); };
+        co_await on_host(context_.host_pool, look);
+    }
+    const auto ids = named(locked.state, device, others);
     Outcome outcome;
     for (const auto& id : ids) {
         auto detached = co_await detach_one(locked.state, id, caller.ticket);

@@ -93,7 +93,7 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
     hooks.process_gone = [weak = weak_from_this()] {
         const auto self = weak.lock();
         return self && self->qemu_pid_ != 0 &&
-               start_time(self->context_.root, self->qemu_pid_) != self->qemu_start_;
+               !lives(self->context_.root, self->qemu_pid_, self->qemu_start_);
     };
     return hooks;
 }
@@ -159,7 +159,7 @@ asio::awaitable<void> Sandbox::require_connection() {
         throw why->during("connecting again to sandbox " + id_ + "'s QEMU");
     throw Failure(Errc::qemu_gone, "the connection to sandbox " + id_ + "'s QEMU is lost")
         .said(why->problem())
-        .remedy("release the sandbox, or close and open it again if its QEMU still runs");
+        .remedy("release the sandbox, or open it again if its QEMU still runs");
 }
 
 asio::awaitable<bool> Sandbox::connect_if_alive(const SandboxState& state) {

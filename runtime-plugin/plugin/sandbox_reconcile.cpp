@@ -13,11 +13,6 @@ namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 namespace {
 
-bool still_held(Errc code) {
-    return code == Errc::removal_pending || code == Errc::device_in_use ||
-           code == Errc::host_timeout;
-}
-
 Verdict verdict_of(Errc code) {
     if (code == Errc::sandbox_busy)
         return Verdict::busy;

@@ -42,14 +42,19 @@ asio::awaitable<void> Sandbox::undo(LeftJournal left, const SandboxState& state,
     // From here on nothing may cut it short: the caller's wish to cancel is being carried out.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto plugged = [](const Step& step) { return std::holds_alternative<PlugStep>(step); };
-    if (std::any_of(left.steps.begin(), left.steps.end(), plugged) &&
-        !co_await connect_if_alive(state))
-        co_await await_exit(state); // it is gone after that, or this has thrown
+    bool alive = false; // of no account to a journal that plugged nothing
+    if (std::any_of(left.steps.begin(), left.steps.end(), plugged)) {
+        alive = co_await connect_if_alive(state);
+        if (!alive)
+            co_await await_exit(state); // it is gone after that, or this has thrown
+    }
+    // A connection that is lost from here on is unplug()'s to make again: QEMU is taken for gone
+    // only when its process is.
+    const QemuPicture qemu{alive ? QemuLife::running : QemuLife::gone, alive, ""};
     const std::optional<LeftJournal> journal(std::move(left));
     std::vector<Action> plan;
     auto look = [&] {
         const auto host = look_at_host(context_.root, context_.claims, journal, state);
-        const QemuPicture qemu{connected() ? QemuLife::running : QemuLife::gone, connected(), ""};
         plan = plan_journal(*journal, state, host, qemu);
     };
     co_await on_host(context_.host_pool, look);
@@ -128,8 +133,7 @@ asio::awaitable<void> Sandbox::give_back(SandboxState& state, std::string qdev_i
             actor->act(plan_give_back(attachment, state, host));
         } catch (const Failure& failure) {
             error = std::current_exception();
-            if (failure.code() == Errc::removal_pending || failure.code() == Errc::device_in_use ||
-                failure.code() == Errc::host_timeout)
+            if (still_held(failure.code()))
                 holder = pending_on(context_.root, attachment);
         }
     };

@@ -34,6 +34,11 @@ std::string_view part(std::string_view bytes, std::size_t offset, std::size_t le
     return bytes.substr(offset, length);
 }
 
+Failure no_kernel() {
+    return Failure(Errc::host_io,
+                   "neither an x86 kernel image (bzImage, or ELF) nor a kernel's .config");
+}
+
 std::size_t padded(std::size_t length) {
     return (length + 3) & ~std::size_t{3};
 }
@@ -62,6 +67,8 @@ void read_elf(std::string_view bytes, KernelImage& image) {
     for (std::size_t i = 0; i < head.e_phnum; ++i) {
         const auto segment = at<Elf64_Phdr>(bytes, head.e_phoff + i * sizeof(Elf64_Phdr));
         const auto content = part(bytes, segment.p_offset, segment.p_filesz);
+        if (segment.p_type == PT_INTERP) // an ordinary program: no kernel is run by ld.so
+            throw no_kernel();
         if (segment.p_type == PT_NOTE && has_pvh_note(content))
             image.pvh = true;
     }
@@ -133,8 +140,7 @@ KernelImage parse_kernel_image(std::string_view bytes) {
     } else if (bytes.size() > 0x206 && bytes.substr(0x202, 4) == "HdrS") {
         read_bzimage(bytes, image);
     } else {
-        throw Failure(Errc::host_io,
-                      "neither an x86 kernel image (bzImage, or ELF) nor a kernel's .config");
+        throw no_kernel();
     }
     return image;
 }

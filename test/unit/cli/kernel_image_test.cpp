@@ -66,6 +66,12 @@ TEST(KernelImage, OtherMachinesAreSeen) {
     EXPECT_FALSE(parse_kernel_image(small).x86_64);
 }
 
+TEST(KernelImage, AProgramIsNone) {
+    auto bytes = elf_image(false, "");
+    put<std::uint32_t>(bytes, sizeof(Elf64_Ehdr) + offsetof(Elf64_Phdr, p_type), PT_INTERP);
+    EXPECT_THAT(refusal(bytes), HasSubstr("neither an x86 kernel image"));
+}
+
 TEST(KernelImage, EveryCutIsRefusedOrHasLessInIt) {
     EXPECT_THAT(refusal(""), HasSubstr("neither an x86 kernel image"));
     EXPECT_THAT(refusal("#!/bin/sh\n"), HasSubstr("neither an x86 kernel image"));
