@@ -6,9 +6,11 @@
 
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
+#include "test/places/places.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@
 #include <iostream>
 #include <map>
 #include <set>
+#include <system_error>
 
 namespace kata_vfio::abi_test {
 namespace {
@@ -60,7 +63,7 @@ class Place {
     /// Exit status, or minus the signal; `environment` is KEY=VALUE.
     int run(const Words& words, const Words& environment = {},
             const std::function<void()>& meanwhile = {}) const {
-        Words all{KATA_VFIO_CRASH_CHILD, library_path(), config.string(), root.path().string(),
+        Words all{test::crash_child, library_path(), config.string(), root.path().string(),
                   machine.path()};
         all.insert(all.end(), words.begin(), words.end());
         std::vector<char*> arguments;
@@ -74,13 +77,16 @@ class Place {
         for (auto& each : variables)
             env.push_back(each.data());
         env.push_back(nullptr);
-        const auto child = ::fork();
-        if (child == 0) {
-            if (UniqueFd null(::open("/dev/null", O_WRONLY)); null)
-                ::dup2(null.get(), STDERR_FILENO);
-            ::execve(arguments[0], arguments.data(), env.data());
-            ::_exit(127);
-        }
+        // Not fork: the whole of a sanitizer's memory map would be copied.
+        posix_spawn_file_actions_t quiet;
+        ::posix_spawn_file_actions_init(&quiet);
+        ::posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        pid_t child = 0;
+        const int error =
+            ::posix_spawn(&child, arguments[0], &quiet, nullptr, arguments.data(), env.data());
+        ::posix_spawn_file_actions_destroy(&quiet);
+        if (error != 0)
+            throw std::system_error(error, std::generic_category(), all.front());
         if (meanwhile)
             meanwhile();
         int status = 0;

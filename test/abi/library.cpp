@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/abi/library.hpp"
+#include "test/places/places.hpp"
 
 #include <dlfcn.h>
 
@@ -8,7 +9,7 @@
 namespace kata_vfio::abi_test {
 
 const char* library_path() {
-    return KATA_VFIO_LIBRARY;
+    return test::library;
 }
 
 const kata_vfio_entry_t& library() {

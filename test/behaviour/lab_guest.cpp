@@ -2,6 +2,7 @@
 #include "lab_guest.hpp"
 
 #include "qemu_process.hpp"
+#include "test/places/places.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,7 +11,7 @@
 namespace kata_vfio::behaviour {
 namespace {
 
-const std::string lab = std::string(KATA_VFIO_SOURCE_DIR) + "/test/lab/";
+const std::string lab = std::string(test::source_dir) + "/test/lab/";
 const std::string id = "guest";
 
 std::string must(const std::vector<std::string>& words) {

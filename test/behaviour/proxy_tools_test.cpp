@@ -6,6 +6,7 @@
 #include "test/fixtures/fake_qmp/proxy_host.hpp"
 #include "test/fixtures/fake_qmp/raw_client.hpp"
 #include "test/fixtures/fake_qmp/run.hpp"
+#include "test/places/places.hpp"
 
 #include <boost/json/object.hpp>
 #include <gtest/gtest.h>
@@ -74,7 +75,7 @@ TEST_F(ProxyTools, Socat) {
 }
 
 TEST_F(ProxyTools, QmpShell) {
-    const std::string package = KATA_VFIO_BINARY_DIR "/qemu.qmp";
+    const std::string package = std::string(test::binary_dir) + "/qemu.qmp";
     const auto got = run_program({"timeout", "60", "sh", "-c",
                                   "test -d \"$1/qemu/qmp\" || python3 -m pip install --quiet "
                                   "--no-deps --target \"$1\" qemu.qmp==0.0.3",

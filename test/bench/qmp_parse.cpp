@@ -3,6 +3,7 @@
 #include "config/base/file.hpp"
 #include "qemu/qmp/frame.hpp"
 #include "qemu/qmp/message.hpp"
+#include "test/places/places.hpp"
 
 #include <benchmark/benchmark.h>
 
@@ -32,7 +33,8 @@ std::size_t parse_all(FrameSplitter& splitter, std::string_view bytes) {
 
 std::string recorded_schema() {
     const auto text =
-        read_file(KATA_VFIO_FIXTURES "/recorded/qemu-10.0/query-qmp-schema.qmp").value_or("");
+        read_file(std::string(test::fixtures_dir) + "/recorded/qemu-10.0/query-qmp-schema.qmp")
+            .value_or("");
     const auto at = text.find("\n< ");
     if (at == std::string::npos)
         throw std::runtime_error("there is no recorded query-qmp-schema");

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/errc.hpp"
 #include "config/base/file.hpp"
+#include "test/places/places.hpp"
 
 #include <gtest/gtest.h>
 
 using namespace kata_vfio;
 
 TEST(ErrorsDoc, HasARowForEachCodeAndNoOther) {
-    const auto text = read_file(KATA_VFIO_SOURCE_DIR "/docs/errors.md");
+    const auto text = read_file(std::string(test::source_dir) + "/docs/errors.md");
     ASSERT_TRUE(text.has_value());
     std::size_t rows = 0;
     for (auto at = text->find("\n| "); at != std::string::npos; at = text->find("\n| ", at + 1))

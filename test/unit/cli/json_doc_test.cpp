@@ -4,6 +4,7 @@
 #include "config/base/file.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
 #include "test/fixtures/fake_root/fake_root.hpp"
+#include "test/places/places.hpp"
 
 #include <gtest/gtest.h>
 
@@ -59,7 +60,7 @@ TEST(JsonDoc, NamesEveryKey) {
         collect(json::parse(run.out), keys);
     }
     EXPECT_GT(keys.size(), 60u);
-    const auto doc = read_file(KATA_VFIO_SOURCE_DIR "/docs/json.md").value();
+    const auto doc = read_file(std::string(test::source_dir) + "/docs/json.md").value();
     for (const auto& key : keys)
         EXPECT_TRUE(doc.find("`" + key + "`") != std::string::npos ||
                     doc.find("\"" + key + "\"") != std::string::npos)

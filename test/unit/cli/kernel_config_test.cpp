@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
+#include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
 
@@ -12,7 +13,7 @@ namespace {
 using State = KernelConfig::State;
 
 std::string fixture(const std::string& name) {
-    return read_file(KATA_VFIO_SOURCE_DIR "/test/unit/cli/fixtures/" + name).value();
+    return read_file(std::string(test::source_dir) + "/test/unit/cli/fixtures/" + name).value();
 }
 
 std::string gunzip_refusal(std::string_view bytes, std::size_t limit = 1 << 20) {

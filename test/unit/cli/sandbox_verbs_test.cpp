@@ -6,6 +6,7 @@
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
 #include "test/fixtures/fake_root/fake_root.hpp"
+#include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
 
@@ -25,7 +26,7 @@ constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 struct SandboxVerbs : testing::Test {
     SandboxVerbs() {
         ::unsetenv("KATA_CONF_FILE");
-        ::setenv("KATA_VFIO_PLUGIN", KATA_VFIO_LIBRARY, 1);
+        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
         root.populate_gvt_host();
         configure("pc");
         kernel = std::make_unique<fake::FakeKernel>(root);

@@ -7,6 +7,7 @@
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
 #include "test/fixtures/fake_root/fake_root.hpp"
+#include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
 
@@ -23,13 +24,13 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-constexpr auto fixture = KATA_VFIO_FIXTURES "/wire_log/attach-detach.wire.log";
+const auto fixture = std::string(test::fixtures_dir) + "/wire_log/attach-detach.wire.log";
 constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 
 struct TraceVerb : testing::Test {
     TraceVerb() {
         ::unsetenv("KATA_CONF_FILE");
-        ::setenv("KATA_VFIO_PLUGIN", KATA_VFIO_LIBRARY, 1);
+        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
     }
     ~TraceVerb() override { ::unsetenv("KATA_VFIO_PLUGIN"); }
 
@@ -79,7 +80,7 @@ TEST_F(TraceVerb, ATimelineForPeople) {
     EXPECT_EQ(done.err, "");
     EXPECT_THAT(
         done.out,
-        StartsWith(std::string(fixture) +
+        StartsWith(fixture +
                    ": 1 connection, 12 commands (2 refused, 1 unanswered, 1 slow), 2 events "
                    "in 9.200000 s from 2025-11-24 15:00:00 UTC\n"
                    "device vfio-bbc4aafe-5807-11e8-a43e-03533cceae7d: plugging +0.053330, "
@@ -123,7 +124,7 @@ TEST_F(TraceVerb, JsonHasItAllAndItsKeysAreDocumented) {
     EXPECT_EQ(all.at("devices").at(2).at("phases").at(1).at("to_us"), nullptr);
     EXPECT_EQ(all.at("begin_wall_us"), 1763996400000000);
 
-    const auto doc = read_file(KATA_VFIO_SOURCE_DIR "/docs/json.md").value();
+    const auto doc = read_file(std::string(test::source_dir) + "/docs/json.md").value();
     std::set<std::string> keys;
     for (const auto& [key, value] : all) {
         keys.emplace(key);

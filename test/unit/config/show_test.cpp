@@ -5,6 +5,7 @@
 #include "config/keys.hpp"
 #include "config/reference.hpp"
 #include "support.hpp"
+#include "test/places/places.hpp"
 
 #include <boost/json.hpp>
 #include <gmock/gmock.h>
@@ -100,7 +101,7 @@ TEST(Schema, EveryKeyIsDocumentedUniqueAndItsDefaultIsInRange) {
 }
 
 TEST(Schema, TheReferenceIsTheFileInDocs) {
-    const auto file = std::filesystem::path(KATA_VFIO_SOURCE_DIR) / "docs/configuration.md";
+    const auto file = std::filesystem::path(test::source_dir) / "docs/configuration.md";
     if (regenerate()) {
         std::filesystem::create_directories(file.parent_path());
         std::ofstream(file) << reference_markdown();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/base/failure.hpp"
+#include "test/places/places.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 
 namespace kata_vfio::config {
 
-inline const std::filesystem::path fixtures = std::filesystem::path(KATA_VFIO_FIXTURES) / "config";
+inline const std::filesystem::path fixtures = std::filesystem::path(test::fixtures_dir) / "config";
 
 /// What a call throws: "code: text", or "" when it throws nothing.
 template <class Call>

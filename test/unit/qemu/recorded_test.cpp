@@ -9,6 +9,7 @@
 #include "qemu/qmp/frame.hpp"
 #include "qemu/qmp/message.hpp"
 #include "qemu/unplug_fsm.hpp"
+#include "test/places/places.hpp"
 
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
@@ -44,7 +45,7 @@ std::vector<Line> lines_of(const fs::path& path) {
 class Recorded : public testing::TestWithParam<const char*> {
   protected:
     static fs::path folder() {
-        return fs::path(KATA_VFIO_FIXTURES) / "recorded" / ("qemu-" + std::string(GetParam()));
+        return fs::path(test::fixtures_dir) / "recorded" / ("qemu-" + std::string(GetParam()));
     }
     static bool is_old() { return std::string(GetParam()) == "7.2"; }
 
