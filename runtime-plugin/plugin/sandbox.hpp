@@ -97,10 +97,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// Saves the state; that only its directory could not be synced is a warning in the log.
     void save(const SandboxState& state) const;
     /// Resolves the request and, unless it is a dry run, takes all steps on the host. Throws with
-    /// what was begun in the journal.
+    /// what was begun in the journal. `bus` is as it was looked at: it has room for all targets.
     boost::asio::awaitable<std::vector<Target>> prepare(Journal& journal, const SandboxState& state,
                                                         const AttachRequest& request,
-                                                        const Caller& caller);
+                                                        const Caller& caller, qemu::RootBus& bus);
     /// These two on a thread of the pool.
     void take_host_steps(Journal& journal, std::vector<Target>& targets, const Claim& owner,
                          const Caller& caller);
@@ -108,8 +108,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// `all_sent` runs when QEMU works on the last one, with every guest address in its place.
     boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
                                       const Caller& caller, const std::function<void()>& all_sent);
-    /// Also warns of what is attached on record and not in QEMU.
-    boost::asio::awaitable<void> ask_bus(const SandboxState& state);
+    /// What bus_ is now. Also warns of what is attached on record and not in QEMU.
+    boost::asio::awaitable<qemu::RootBus> ask_bus(const SandboxState& state);
     /// Plugs one. When the connection is lost over it, QEMU is asked over the next one.
     boost::asio::awaitable<qemu::Plugged> plug_one(Journal& journal, qemu::VfioDevice device,
                                                    bool cdev, std::optional<qemu::RootBus> known,
@@ -143,7 +143,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     plug_device(std::shared_ptr<qemu::Session> session, qemu::VfioDevice device, bool cdev,
                 std::optional<qemu::RootBus> known, std::function<void(const qemu::Plugged&)> sent);
 
-    boost::json::object plan(const std::vector<Target>& targets) const;
+    boost::json::object plan(const std::vector<Target>& targets, const qemu::RootBus& bus) const;
     void progress(std::uint64_t ticket, const std::string& text) const;
 
     // sandbox_monitor.cpp

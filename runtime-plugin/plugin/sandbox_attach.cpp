@@ -39,9 +39,10 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
     Journal journal(context_.state.sandbox(id_));
     std::exception_ptr error;
     try {
-        auto targets = co_await prepare(journal, locked.state, request, caller);
+        qemu::RootBus bus;
+        auto targets = co_await prepare(journal, locked.state, request, caller, bus);
         if (request.dry_run) {
-            outcome.json = plan(targets);
+            outcome.json = plan(targets, bus);
             co_return outcome;
         }
         // The new state is written while QEMU works, and put in its place when it has.
@@ -99,7 +100,7 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
     throw failure;
 }
 
-asio::awaitable<void> Sandbox::ask_bus(const SandboxState& state) {
+asio::awaitable<qemu::RootBus> Sandbox::ask_bus(const SandboxState& state) {
     const auto session = monitor_->session(); // a reconnect meanwhile must not take it away
     const auto inventory = co_await qemu::inventory(*session);
     bus_ = inventory.root_bus();
@@ -108,14 +109,19 @@ asio::awaitable<void> Sandbox::ask_bus(const SandboxState& state) {
             context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU has " + attachment.id +
                                                 " no more, and nobody here has detached it: detach "
                                                 "it to give its host side back");
+    co_return inventory.root_bus();
 }
 
 asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const SandboxState& state,
                                                       const AttachRequest& request,
-                                                      const Caller& caller) {
+                                                      const Caller& caller, qemu::RootBus& bus) {
     const auto parsed = parse_device(request.device, request.uuid);
-    if (!bus_ || !bus_->next_free())
-        co_await ask_bus(state);
+    // A picture of its own: bus_ changes with what QEMU says and is gone with its connection, while
+    // a thread of the pool looks at this one.
+    if (bus_ && bus_->next_free())
+        bus = *bus_;
+    else
+        bus = co_await ask_bus(state);
     // QEMU answers while the host is at work: no round trip of its own.
     const auto session = monitor_->session(); // a close() meanwhile must not take it away
     std::optional<qemu::CapabilityProbe> probe;
@@ -126,18 +132,18 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     auto look_and_take = [&] {
         targets =
             resolve(context_.root, effective_, context_.claims, state, parsed, request.device);
-        const bool room = targets.size() <= bus_->free_slots().size();
+        const bool room = targets.size() <= bus.free_slots().size();
         if (room && !request.dry_run)
             take_host_steps(journal, targets, claim_of(state), caller);
         return room;
     };
     auto room = co_await on_host(context_.host_pool, look_and_take);
     if (!*room) { // what we remember of the bus may be out of date
-        co_await ask_bus(state);
+        bus = co_await ask_bus(state);
         room = co_await on_host(context_.host_pool, look_and_take);
     }
     if (!*room)
-        throw bus_->full(targets.size());
+        throw bus.full(targets.size());
     if (probe)
         co_await take_capabilities(*probe);
     co_return targets;
@@ -297,7 +303,7 @@ asio::awaitable<qemu::Plugged> Sandbox::plug_one(Journal& journal, qemu::VfioDev
     co_return place;
 }
 
-json::object Sandbox::plan(const std::vector<Target>& targets) const {
+json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootBus& bus) const {
     json::array steps;
     const auto add = [&](const Step& step) {
         auto entry = to_json(step);
@@ -325,7 +331,7 @@ json::object Sandbox::plan(const std::vector<Target>& targets) const {
             add(BindStep{record});
         }
     }
-    const auto slots = bus_->free_slots(); // as many as there are targets: see prepare()
+    const auto slots = bus.free_slots(); // as many as there are targets: see prepare()
     auto free = slots.begin();
     for (const auto& target : targets) {
         const Step plug = PlugStep{target.attachment.id};
