@@ -263,29 +263,41 @@ asio::awaitable<qemu::Plugged> Sandbox::plug_one(Journal& journal, qemu::VfioDev
                                                  bool cdev, std::optional<qemu::RootBus> known,
                                                  std::function<void(const qemu::Plugged&)> sent) {
     const auto monitor = monitor_; // a close() meanwhile must not take it away
-    const auto session = monitor->session();
     const auto id = device.id;
     std::optional<qemu::HotplugFailure> failed;
-    try {
-        auto plugged =
-            co_await plug_device(session, std::move(device), cdev, std::move(known), sent);
-        co_return plugged;
-    } catch (const qemu::HotplugFailure& failure) {
-        if (failure.left() == qemu::DeviceState::absent)
-            journal.withdraw();
-        if (failure.left() != qemu::DeviceState::unknown || session->running())
-            throw;
-        failed = failure;
+    for (const bool again : {false, true}) {
+        const auto session = monitor->session();
+        try {
+            auto plugged = co_await plug_device(session, device, cdev, std::move(known), sent);
+            co_return plugged;
+        } catch (const qemu::HotplugFailure& failure) {
+            failed = failure;
+        }
+        const bool lost = !session->running();
+        const bool absent = failed->left() == qemu::DeviceState::absent;
+        if (!lost || (again && absent) ||
+            (!absent && failed->left() != qemu::DeviceState::unknown)) {
+            if (absent)
+                journal.withdraw();
+            throw *failed;
+        }
+        // The connection was lost over it.
+        try {
+            co_await monitor->ready();
+        } catch (const Failure& why) {
+            append_note(*failed, std::string("connecting again failed: ") + why.what());
+        }
+        if (!monitor->connected()) {
+            if (absent)
+                journal.withdraw();
+            throw *failed;
+        }
+        if (!absent)
+            break;
+        known = std::nullopt; // nothing of it had been sent: it is sent now
     }
-    // The connection was lost over it. QEMU answers the questions of a reconnect behind whatever it
-    // was at, so what they say it has is what became of the device.
-    try {
-        co_await monitor->ready();
-    } catch (const Failure& why) {
-        append_note(*failed, std::string("connecting again failed: ") + why.what());
-    }
-    if (!monitor->connected())
-        throw *failed;
+    // QEMU answers the questions of a reconnect behind whatever it was at, so what they say it has
+    // is what became of the device.
     const auto& bus = monitor->last_known().bus;
     const auto* found = bus ? bus->find(id) : nullptr;
     if (!found && !monitor->last_known().devices.contains(id)) {
