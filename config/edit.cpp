@@ -261,7 +261,7 @@ EnableResult enable(const std::filesystem::path& file) {
         edit_file(file, "hypervisor.qemu", "hotplug_vfio_on_root_bus", "true");
     const auto& origin = configuration.where.at("hypervisor.qemu.hotplug_vfio_on_root_bus");
     return {std::move(edit), origin.overridden.empty() ? origin.at : origin.overridden.front(),
-            validate(configuration)};
+            configuration.warnings, validate(configuration)};
 }
 
 } // namespace kata_vfio::config

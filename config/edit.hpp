@@ -43,7 +43,8 @@ Edit set_value(const std::filesystem::path& file, std::string_view table, std::s
 
 struct EnableResult {
     Edit edit;
-    Position at;               ///< of hotplug_vfio_on_root_bus, afterwards
+    Position at;                   ///< of hotplug_vfio_on_root_bus, afterwards
+    std::vector<Warning> warnings; ///< of the file afterwards: a misspelt key that is still in it
     std::vector<Finding> left; ///< rules still broken (machine_type, a drop-in that turns it off)
 };
 

@@ -115,8 +115,12 @@ fs::path find(const fs::path& root, const char* env) {
             .remedy("correct or unset KATA_CONF_FILE");
     }
     std::vector<std::string> places;
-    for (const auto* place : {"etc/kata-containers/configuration.toml",
-                              "usr/share/defaults/kata-containers/configuration.toml"}) {
+    for (const auto* place :
+         {"etc/kata-containers/configuration.toml",
+          "usr/share/defaults/kata-containers/configuration.toml",
+          // kata-static's: the first is a link to that of its default hypervisor.
+          "opt/kata/share/defaults/kata-containers/configuration.toml",
+          "opt/kata/share/defaults/kata-containers/configuration-qemu.toml"}) {
         auto file = root / place;
         std::error_code ec;
         // A link that leads nowhere counts: going on would silently use another file.
@@ -124,10 +128,10 @@ fs::path find(const fs::path& root, const char* env) {
             return file;
         places.push_back(file.string());
     }
-    throw Failure(Errc::config_invalid, "no configuration.toml: neither " +
-                                            join_words(places, " nor ") +
+    throw Failure(Errc::config_invalid, "no configuration.toml: none of " + join_words(places) +
                                             " exists, and KATA_CONF_FILE is not set")
-        .remedy("install Kata's configuration.toml at one of these, or name one");
+        .remedy("install Kata's configuration.toml at one of these, or name another: --config "
+                "FILE, or KATA_CONF_FILE");
 }
 
 std::string read_text(const fs::path& file) {
@@ -141,9 +145,11 @@ Configuration load(const fs::path& file) {
     return load_as(file, read_text(file));
 }
 
-Configuration load_as(const fs::path& file, std::string_view text) {
-    Configuration configuration;
-    std::vector<Problem> problems;
+namespace {
+
+Inspected inspect_as(const fs::path& file, std::string_view text) {
+    Inspected found;
+    auto& [configuration, problems] = found;
     configuration.files.push_back(file);
     merge(configuration, text, file.string(), problems);
 
@@ -155,8 +161,19 @@ Configuration load_as(const fs::path& file, std::string_view text) {
         if (const auto more = read(drop_in, problems))
             merge(configuration, *more, drop_in.string(), problems);
     }
-    throw_problems(problems);
-    return configuration;
+    return found;
+}
+
+} // namespace
+
+Inspected inspect(const fs::path& file) {
+    return inspect_as(file, read_text(file));
+}
+
+Configuration load_as(const fs::path& file, std::string_view text) {
+    auto found = inspect_as(file, text);
+    throw_problems(found.problems);
+    return std::move(found.configuration);
 }
 
 } // namespace kata_vfio::config

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/document.hpp"
 #include "config/schema.hpp"
 
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kata_vfio::config {
 
 /// The configuration file to use, in Kata's order, every path below `root` ("/" in earnest):
 /// `env` (the value of KATA_CONF_FILE; null or empty is unset; once set nothing else is looked at),
-/// /etc/kata-containers/configuration.toml, /usr/share/defaults/kata-containers/configuration.toml.
-/// Throws Failure(config_invalid) naming every place looked at.
+/// configuration.toml in /etc/kata-containers, /usr/share/defaults/kata-containers and, where
+/// kata-static puts it, /opt/kata/share/defaults/kata-containers; there configuration-qemu.toml
+/// too. Throws Failure(config_invalid) naming every place looked at.
 std::filesystem::path find(const std::filesystem::path& root, const char* env);
 
 /// Reads `file` and the drop-ins of `config.d/` beside it (beside what it points to, when it is a
@@ -28,6 +31,14 @@ Configuration load(const std::filesystem::path& file);
 /// As load(), with `text` in the place of the file's bytes: what would be in force if it were
 /// written.
 Configuration load_as(const std::filesystem::path& file, std::string_view text);
+
+struct Inspected {
+    Configuration configuration; ///< with every value that is right
+    std::vector<Problem> problems;
+};
+/// As load(), but what load() throws for is listed, so that a rule broken elsewhere can be told
+/// too.
+Inspected inspect(const std::filesystem::path& file);
 
 /// The bytes of one configuration file: a regular file of at most 1 MiB, links followed. Throws
 /// Failure(config_invalid) saying what else it is.

@@ -18,6 +18,7 @@ same file, which Kata ignores. This file is written from the schema in `config/k
 1. The file that `KATA_CONF_FILE` names, if it is set; nothing else is then looked at.
 2. `/etc/kata-containers/configuration.toml`
 3. `/usr/share/defaults/kata-containers/configuration.toml`
+4. `/opt/kata/share/defaults/kata-containers/configuration.toml`, then `configuration-qemu.toml` there: kata-static's
 
 Then the drop-ins: every file of the directory `config.d/` beside the main file (beside what it
 points to, when it is a symbolic link), in the byte order of their names, whatever the suffix. Each
@@ -26,8 +27,9 @@ are no file are skipped with a warning; a drop-in that can't be read is an error
 
 ## What is refused, and what is only told
 
-Everything wrong is told at once, a line each, as `file:line:col key: why`, and the exit status of
-the command line is 3. `kata-vfio config check` does all of it without touching anything,
+Everything wrong is told at once, a line each, as `file:line:col key: why`, values of the wrong type and
+broken rules together, and the exit status of the command line is 3; of a file that is no TOML only that.
+`kata-vfio config check` does all of it without touching anything,
 `kata-vfio config show` prints every value in force and where it came from, and
 `kata-vfio config enable` sets `hotplug_vfio_on_root_bus` and leaves every other byte as it is.
 

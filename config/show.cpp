@@ -75,18 +75,23 @@ std::string show_toml(const Configuration& configuration) {
     return text;
 }
 
-json::value show_json(const Configuration& configuration) {
-    auto copy = configuration;
-    json::array files, warnings;
-    for (const auto& file : configuration.files)
-        files.emplace_back(file.string());
-    for (const auto& warning : configuration.warnings) {
+json::value warnings_json(const std::vector<Warning>& warnings) {
+    json::array rows;
+    for (const auto& warning : warnings) {
         json::object row;
         put_position(row, warning.at);
         row["key"] = warning.key;
         row["text"] = warning.text;
-        warnings.push_back(std::move(row));
+        rows.push_back(std::move(row));
     }
+    return rows;
+}
+
+json::value show_json(const Configuration& configuration) {
+    auto copy = configuration;
+    json::array files;
+    for (const auto& file : configuration.files)
+        files.emplace_back(file.string());
     json::object values;
     for (const auto& key : keys()) {
         json::object row;
@@ -104,7 +109,7 @@ json::value show_json(const Configuration& configuration) {
     json::object all;
     all["files"] = std::move(files);
     all["values"] = std::move(values);
-    all["warnings"] = std::move(warnings);
+    all["warnings"] = warnings_json(configuration.warnings);
     return all;
 }
 

@@ -23,6 +23,9 @@ std::string show_toml(const Configuration&);
 /// where file, line and column are left out for a default.
 boost::json::value show_json(const Configuration&);
 
+/// The list under "warnings" alone.
+boost::json::value warnings_json(const std::vector<Warning>&);
+
 /// [{"code": "machine_refused", "key", "file", "line", "column", "text", "remedy"}]
 boost::json::value findings_json(const std::vector<Finding>&);
 

@@ -53,19 +53,19 @@ Finding root_bus_unset(const Configuration& c) {
             c, *c.commented_root_bus,
             "is commented out, and without it devices go behind a bridge, where "
             "large BARs find no place",
-            "run kata-vfio config enable, or take the # away and set it to true");
+            "run kata-vfio config enable " + file + ", or take the # away and set it to true");
     return root_bus_finding(c, {file, 0, 0},
                             "is missing, and without it devices go behind a bridge, where large "
                             "BARs find no place",
-                            "run kata-vfio config enable, or write hotplug_vfio_on_root_bus = true "
-                            "in [hypervisor.qemu]");
+                            "run kata-vfio config enable " + file +
+                                ", or write hotplug_vfio_on_root_bus = true in [hypervisor.qemu]");
 }
 
 } // namespace
 
 Failure Finding::failure() const {
     const auto place = at.str();
-    Failure failure(code, (place.empty() ? "" : place + " ") + key + ": " + text);
+    Failure failure(code, place + (place.empty() || key.empty() ? "" : " ") + key + ": " + text);
     if (!remedy.empty())
         failure.remedy(remedy);
     return failure;
@@ -124,7 +124,7 @@ std::optional<Finding> root_bus_is_on(const Configuration& c) {
             "set it to true there, or take the line out of the drop-in");
     return root_bus_finding(
         c, at, "is false, so devices would go behind a bridge, where large BARs find no place",
-        "run kata-vfio config enable, or set it to true");
+        "run kata-vfio config enable " + at.file + ", or set it to true");
 }
 
 std::optional<Finding> one_root_filesystem(const Configuration& c) {
@@ -231,6 +231,20 @@ std::vector<Finding> validate(const Configuration& configuration) {
     for (const auto rule : rules)
         if (auto found = rule(configuration))
             findings.push_back(std::move(*found));
+    return findings;
+}
+
+std::vector<Finding> validate(const Inspected& inspected) {
+    std::vector<Finding> findings;
+    for (const auto& problem : inspected.problems)
+        findings.push_back({Errc::config_invalid, problem.key, problem.at, problem.text, ""});
+    const auto unread = [](const Problem& problem) { return problem.key.empty(); };
+    if (std::any_of(inspected.problems.begin(), inspected.problems.end(), unread))
+        return findings;
+    for (auto& broken : validate(inspected.configuration))
+        if (std::none_of(inspected.problems.begin(), inspected.problems.end(),
+                         [&](const Problem& problem) { return problem.key == broken.key; }))
+            findings.push_back(std::move(broken));
     return findings;
 }
 

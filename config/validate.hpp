@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/base/failure.hpp"
+#include "config/load.hpp"
 #include "config/schema.hpp"
 
 #include <optional>
@@ -41,6 +42,10 @@ std::optional<Finding> redactions_name_members(const Configuration&);
 
 /// All rules, in the order above.
 std::vector<Finding> validate(const Configuration&);
+
+/// What keeps a file from being loaded, and then the rules that are broken besides: none where a
+/// part of the configuration could not be read at all, nor about a value that is told already.
+std::vector<Finding> validate(const Inspected&);
 
 /// Throws the first finding as Failure: machine_refused, root_bus_off or config_invalid.
 void enforce(const Configuration&);

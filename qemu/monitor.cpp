@@ -60,6 +60,7 @@ asio::awaitable<std::shared_ptr<Monitor>> Monitor::open(Connect connect, Hooks h
 
 void Monitor::adopt(Connection connection) {
     session_ = std::move(connection.session);
+    synthesised_ = std::move(connection.synthesised);
     meanwhile_.clear();
     // Weak and by address: the session is this monitor's own, and its pending work may outlive it.
     auto* session = session_.get();
@@ -166,8 +167,11 @@ void Monitor::came_back(LastKnown found) {
     why_.reset();
     crashed_ = false;
     wake();
-    for (auto& event : missed)
+    for (auto& event : missed) {
         stamp(event);
+        if (synthesised_)
+            synthesised_(event);
+    }
     if (const auto handler = hooks_.back)
         handler(missed);
     for (const auto& event : missed)

@@ -45,6 +45,8 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
     struct Connection {
         std::shared_ptr<Session> session;
         LostHandler lost; ///< told of this connection's loss; may be empty
+        /// Told of the events that its answers showed to have been missed; may be empty.
+        EventHandler synthesised;
     };
     /// Makes a connection: throws as Session::connect() does, and qemu_gone when it is not the same
     /// QEMU any more. Called again at each attempt.
@@ -115,6 +117,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
     MonitorState state_ = MonitorState::reconnecting;
     std::optional<Failure> why_;
     std::shared_ptr<Session> session_;
+    EventHandler synthesised_; ///< of the session's connection
     LastKnown known_;
     /// Real events since the questions of a reconnect went out: its answers may be older than they.
     std::vector<Event> meanwhile_;

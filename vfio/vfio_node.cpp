@@ -163,6 +163,13 @@ std::optional<fs::path> cdev_node(const HostRoot& root, const fs::path& sysfs) {
     return std::nullopt;
 }
 
+bool makes_cdevs(const HostRoot& root) {
+    const auto devices = attribute(root.proc("devices")).value_or("");
+    const auto lines = split(devices, '\n');
+    return std::any_of(lines.begin(), lines.end(),
+                       [](std::string_view line) { return trim(line).ends_with(" vfio-dev"); });
+}
+
 NodeTarget resolve_node(const HostRoot& root, std::string_view path) {
     if (!path.starts_with('/') || path.find('\0') != path.npos)
         throw Failure(Errc::malformed_device, kata_vfio::quoted(path) + " is not an absolute path")

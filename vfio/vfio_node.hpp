@@ -58,4 +58,7 @@ bool has_iommufd(const HostRoot& root);
 std::optional<std::filesystem::path> cdev_node(const HostRoot& root,
                                                const std::filesystem::path& sysfs);
 
+/// Whether this kernel gives VFIO devices nodes of their own: /proc/devices has their number.
+bool makes_cdevs(const HostRoot& root);
+
 } // namespace kata_vfio::vfio

@@ -52,6 +52,8 @@ Event make_event(const json::object& message) {
         out.seconds = as_integer(*time, "seconds", -1);
         out.microseconds = as_integer(*time, "microseconds", -1);
     }
+    const auto* synthesised = message.if_contains("synthesised"); // of a proxy of ours
+    out.synthesised = synthesised && *synthesised == true;
     return out;
 }
 
@@ -72,6 +74,17 @@ std::string_view Event::text(std::string_view key) const noexcept {
     const auto* value = data.if_contains(key);
     const auto* text = value ? value->if_string() : nullptr;
     return text ? std::string_view(*text) : std::string_view();
+}
+
+json::object event_json(const Event& event) {
+    json::object out{
+        {"timestamp", {{"seconds", event.seconds}, {"microseconds", event.microseconds}}},
+        {"event", event.name}};
+    if (!event.data.empty())
+        out["data"] = event.data;
+    if (event.synthesised)
+        out["synthesised"] = true;
+    return out;
 }
 
 Message parse_message(std::string_view text) {

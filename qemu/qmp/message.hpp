@@ -52,6 +52,8 @@ struct Event {
     /// data[key] as text, "" when it is absent or no string.
     std::string_view text(std::string_view key) const noexcept;
 };
+/// As it came over QMP; one that did not has the member "synthesised", which QEMU's schema has not.
+boost::json::object event_json(const Event& event);
 
 /// A complete text that is no message we can use: invalid JSON (QEMU can emit `"id": inf`), not an
 /// object, or none of the four kinds. It fails one command, never the session.

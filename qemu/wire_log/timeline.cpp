@@ -117,6 +117,10 @@ class Builder {
         case Kind::received:
             received(index);
             break;
+        case Kind::synthesised:
+            if (const auto event = text_at(record.message.if_object(), "event"); !event.empty())
+                take_event(index, event);
+            break;
         case Kind::torn:
             remark(Remark::Kind::torn, index,
                    std::string(record.received ? "received: " : "sent: ") + record.text);
@@ -201,7 +205,13 @@ class Builder {
     void take_event(std::size_t index, const std::string& name) {
         const auto& record = records_[index];
         const auto* data = object_at(record.message, "data");
-        TimelineEvent event{connection_, record.us, name, "", summary(data), index};
+        TimelineEvent event{connection_,
+                            record.us,
+                            name,
+                            "",
+                            summary(data),
+                            index,
+                            record.kind == WireRecord::Kind::synthesised};
         if (data)
             event.device = event_device(*data);
         if (!event.device.empty())

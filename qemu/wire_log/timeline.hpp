@@ -44,6 +44,7 @@ struct TimelineEvent {
     std::string device; ///< "" when it concerns none
     std::string data;   ///< for one line, as Exchange::arguments
     std::size_t record = 0;
+    bool synthesised = false; ///< QEMU did not send it, see Monitor
 };
 
 /// Something that is no exchange and no event, worth a line all the same.

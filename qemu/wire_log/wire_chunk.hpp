@@ -13,9 +13,11 @@ struct WireChunk {
         connect,  ///< bytes: where to
         sent,     ///< bytes: from us to QEMU
         received, ///< bytes: from QEMU to us
-        lost,     ///< bytes: why
-        closed,   ///< by our side
-        gap,      ///< `missing` bytes were not kept; bytes: why
+        /// bytes: an event that QEMU did not send (Event::synthesised), one whole message
+        synthesised,
+        lost,   ///< bytes: why
+        closed, ///< by our side
+        gap,    ///< `missing` bytes were not kept; bytes: why
     };
     Kind kind = Kind::gap;
     std::int64_t us = 0;      ///< CLOCK_MONOTONIC, microseconds: the same clock in every process

@@ -103,6 +103,11 @@ std::vector<std::string> WireLines::add(const WireChunk& chunk, std::uint64_t co
     case WireChunk::Kind::received:
         frames(received_, chunk.bytes, head, "received", lines);
         break;
+    case WireChunk::Kind::synthesised: {
+        Stream alone{FrameSplitter(limits_)};
+        frames(alone, chunk.bytes, head, "synthesised", lines);
+        break;
+    }
     case WireChunk::Kind::gap:
         for (auto* stream : {&sent_, &received_})
             *stream = {FrameSplitter(limits_), true};

@@ -4,6 +4,8 @@
 #include "qemu/wire_log/wire_file.hpp"
 #include "qemu/wire_log/wire_lines.hpp"
 
+#include <boost/json/serialize.hpp>
+
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -80,7 +82,7 @@ class WireLog::Impl {
 
 void WireLog::Impl::push(WireChunk::Kind kind, std::string_view bytes) noexcept {
     using Kind = WireChunk::Kind;
-    const bool traffic = kind == Kind::sent || kind == Kind::received;
+    const bool traffic = kind == Kind::sent || kind == Kind::received || kind == Kind::synthesised;
     bool wake = false;
     try {
         WireChunk chunk{kind, monotonic_us(), wall_us(), std::string(bytes), 0};
@@ -261,6 +263,10 @@ WireTap WireLog::tap() {
 
 void WireLog::lost(const Failure& why) noexcept {
     impl_->push(WireChunk::Kind::lost, why.what());
+}
+
+void WireLog::synthesised(const Event& event) {
+    impl_->push(WireChunk::Kind::synthesised, boost::json::serialize(event_json(event)));
 }
 
 void WireLog::flush() {

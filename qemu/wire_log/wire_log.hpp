@@ -56,6 +56,8 @@ class WireLog : public std::enable_shared_from_this<WireLog> {
     /// For Session::connect; keeps the log alive.
     WireTap tap();
     void lost(const Failure& why) noexcept;
+    /// An event that followed from this connection's answers (see Monitor).
+    void synthesised(const Event& event);
 
     /// Waits until everything so far is written or given up. Not for the session's executor.
     void flush();

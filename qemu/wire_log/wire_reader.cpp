@@ -76,9 +76,7 @@ WireHistory read_wire_log(const fs::path& path) {
         add_wire_text(history, *text, file.filename().string());
     }
     if (history.files.empty())
-        throw Failure(Errc::host_io, "there is no QMP log " + path.string())
-            .remedy("set qmp_log = true in [vfio] of configuration.toml; what then goes over the "
-                    "sandbox's QMP connection is recorded");
+        throw Failure(Errc::host_io, "there is no QMP log " + path.string());
     return history;
 }
 

@@ -15,14 +15,16 @@ namespace {
 
 using Kind = WireRecord::Kind;
 
-constexpr std::array<std::pair<std::string_view, Kind>, 8> kinds{{{"log", Kind::log},
-                                                                  {"connect", Kind::connect},
-                                                                  {"sent", Kind::sent},
-                                                                  {"received", Kind::received},
-                                                                  {"torn", Kind::torn},
-                                                                  {"lost", Kind::lost},
-                                                                  {"closed", Kind::closed},
-                                                                  {"gap", Kind::gap}}};
+constexpr std::array<std::pair<std::string_view, Kind>, 9> kinds{
+    {{"log", Kind::log},
+     {"connect", Kind::connect},
+     {"sent", Kind::sent},
+     {"received", Kind::received},
+     {"synthesised", Kind::synthesised},
+     {"torn", Kind::torn},
+     {"lost", Kind::lost},
+     {"closed", Kind::closed},
+     {"gap", Kind::gap}}};
 
 Kind kind_of(std::string_view name) {
     for (const auto& [known, kind] : kinds)

@@ -13,15 +13,16 @@ namespace kata_vfio::qemu {
 /// One line of a wire log (docs/qmp-debugging.md), read back.
 struct WireRecord {
     enum class Kind {
-        log,      ///< the beginning of a file
-        connect,  ///< why: where to
-        sent,     ///< by us
-        received, ///< from QEMU
-        torn,     ///< a message the connection ended in; `received` tells its direction
-        lost,     ///< why
-        closed,   ///< by our side
-        gap,      ///< `bytes` of traffic are not in the log; why
-        unknown,  ///< a kind of a later version; `name` has it
+        log,         ///< the beginning of a file
+        connect,     ///< why: where to
+        sent,        ///< by us
+        received,    ///< from QEMU
+        synthesised, ///< an event that QEMU did not send: it followed from its answers
+        torn,        ///< a message the connection ended in; `received` tells its direction
+        lost,        ///< why
+        closed,      ///< by our side
+        gap,         ///< `bytes` of traffic are not in the log; why
+        unknown,     ///< a kind of a later version; `name` has it
     };
     Kind kind = Kind::unknown;
     std::string name;         ///< the kind as written

@@ -26,8 +26,8 @@
  *  - Threads. [any-thread]: callable from every thread, also at once. [callback]: called by the
  *    plugin on a thread of its own, never inside a call of yours; it must return soon, and of the
  *    functions here may call only those tagged [in-callback] as well.
- *  - Calls that have to wait for the kernel or QEMU take a kata_vfio_call_t and return at once. Each
- *    call that returned KATA_VFIO_OK finishes exactly once: by your callback, or, when you gave
+ *  - Calls that have to wait for the kernel or QEMU take a kata_vfio_call_t and return at once.
+ * Each call that returned KATA_VFIO_OK finishes exactly once: by your callback, or, when you gave
  *    none, by being collected with wait(). After a close function returned, nothing of the closed
  *    thing is called back any more.
  *  - Nothing throws, no C++ type, FILE or errno crosses. fork() without exec in a host that has a
@@ -55,7 +55,8 @@ extern "C" {
 /* A zeroed struct with its size filled in: kata_vfio_attach_t request = KATA_VFIO_INIT(request); */
 #ifdef __cplusplus
 } /* a template can't have C linkage */
-template <class T> inline T kata_vfio_sized() {
+template <class T>
+inline T kata_vfio_sized() {
     T value{};
     value.struct_size = sizeof(T);
     return value;
@@ -75,7 +76,7 @@ extern "C" {
      (pointer)->member)
 
 typedef struct kata_vfio_str {
-    const char *ptr; /* not NUL-terminated; may be NULL when len is 0 */
+    const char* ptr; /* not NUL-terminated; may be NULL when len is 0 */
     size_t len;      /* bytes */
 } kata_vfio_str_t;
 
@@ -145,8 +146,8 @@ enum { /* levels of kata_vfio_host_t.log */
 enum { /* kinds of kata_vfio_event_t; a host ignores those it does not know */
        /* A step of a running call begins; `text` says which, for progress displays. */
        KATA_VFIO_EVENT_STEP = 1,
-       /* The connection to the sandbox's QEMU ended, and nobody is there to connect to again; `text`
-        * says how. Its devices are given back by sandbox_release. */
+       /* The connection to the sandbox's QEMU ended, and nobody is there to connect to again;
+        * `text` says how. Its devices are given back by sandbox_release. */
        KATA_VFIO_EVENT_QEMU_GONE = 2,
        /* Something about the connection to the sandbox's QEMU that needs no action: it was lost and
         * is being made again; it is back, with what happened meanwhile; it could not be made again
@@ -167,11 +168,11 @@ typedef struct kata_vfio_event {
 typedef struct kata_vfio_host {
     uint32_t struct_size;
     uint32_t reserved;
-    void *user_data; /* first argument of each callback; lives until plugin_close returned */
+    void* user_data; /* first argument of each callback; lives until plugin_close returned */
     /* [callback] one line without a newline */
-    void (*log)(void *user_data, int32_t level, kata_vfio_str_t line);
+    void (*log)(void* user_data, int32_t level, kata_vfio_str_t line);
     /* [callback] */
-    void (*event)(void *user_data, const kata_vfio_event_t *event);
+    void (*event)(void* user_data, const kata_vfio_event_t* event);
 } kata_vfio_host_t;
 
 enum { /* flags of kata_vfio_plugin_options_t */
@@ -186,7 +187,8 @@ typedef struct kata_vfio_plugin_options {
     uint32_t struct_size;
     uint32_t flags; /* unknown bits are refused */
     /* Kata's configuration.toml; empty = KATA_CONF_FILE of the environment, then
-     * /etc/kata-containers/, then /usr/share/defaults/kata-containers/ */
+     * /etc/kata-containers/, /usr/share/defaults/kata-containers/, then
+     * /opt/kata/share/defaults/kata-containers/ */
     kata_vfio_str_t config_path;
     /* Directory under which sys, dev, proc and run are found; empty = "/". For tests. */
     kata_vfio_str_t host_root;
@@ -208,7 +210,7 @@ typedef struct kata_vfio_sandbox_options {
     kata_vfio_str_t qmp_socket;
     /* The pod's annotations, io.katacontainers.config.hypervisor.* ; others are ignored. Remembered
      * for a sandbox that is opened again with none. */
-    const kata_vfio_pair_t *annotations;
+    const kata_vfio_pair_t* annotations;
     size_t annotation_count;
 } kata_vfio_sandbox_options_t;
 
@@ -239,7 +241,7 @@ typedef struct kata_vfio_reconcile {
     kata_vfio_str_t sandbox_id; /* only this one; empty = all, and what no sandbox has */
 } kata_vfio_reconcile_t;
 
-enum { /* kinds of kata_vfio_attachment_t */
+enum {                         /* kinds of kata_vfio_attachment_t */
        KATA_VFIO_KIND_PCI = 1, /* a physical function (GVT-d) */
        KATA_VFIO_KIND_MDEV = 2 /* a mediated device (GVT-g) */
 };
@@ -282,27 +284,27 @@ typedef struct kata_vfio_result {
     kata_vfio_str_t blocker;
     kata_vfio_str_t remedy;
     /* sandbox_open: the handle, yours until sandbox_close. */
-    kata_vfio_sandbox_t *sandbox;
+    kata_vfio_sandbox_t* sandbox;
     /* attach: the devices plugged; detach: those taken out; list: all. Arrays of pointers, so that
      * an older host, whose sizeof of the struct is smaller, finds every element. */
-    const kata_vfio_attachment_t *const *attachments;
+    const kata_vfio_attachment_t* const* attachments;
     size_t attachment_count;
     /* list: the sandboxes. */
-    const kata_vfio_sandbox_info_t *const *sandboxes;
+    const kata_vfio_sandbox_info_t* const* sandboxes;
     size_t sandbox_count;
     /* The same as a JSON object (schema: docs/json.md); for a dry run, the plan. */
     kata_vfio_str_t json;
 } kata_vfio_result_t;
 
 /* [callback] `result` lives until the callback returns. */
-typedef void (*kata_vfio_callback_t)(void *user_data, const kata_vfio_result_t *result);
+typedef void (*kata_vfio_callback_t)(void* user_data, const kata_vfio_result_t* result);
 
 /* How a call's end is told. callback NULL: collect it with wait(ticket). */
 typedef struct kata_vfio_call {
     uint32_t struct_size;
     uint32_t reserved;
     kata_vfio_callback_t callback;
-    void *user_data;
+    void* user_data;
     uint64_t ticket; /* out: set before the call can finish; never 0 */
 } kata_vfio_call_t;
 
@@ -316,69 +318,70 @@ typedef struct kata_vfio_entry {
     /* Reads the configuration and starts the plugin's threads. [any-thread], blocking (files only).
      * `host` and `options` may be NULL. On failure *plugin is NULL and, when error_text is given,
      * at most error_size bytes of the NUL-terminated text are written there. */
-    kata_vfio_status_t (*plugin_open)(const kata_vfio_host_t *host,
-                                      const kata_vfio_plugin_options_t *options,
-                                      kata_vfio_plugin_t **plugin, char *error_text,
+    kata_vfio_status_t (*plugin_open)(const kata_vfio_host_t* host,
+                                      const kata_vfio_plugin_options_t* options,
+                                      kata_vfio_plugin_t** plugin, char* error_text,
                                       size_t error_size);
 
     /* Cancels what runs, closes the sandboxes' connections, waits for the last callback.
      * Attachments stay. Sandbox handles that are still open end with it.
      * [any-thread], blocking; not from a callback. NULL is allowed. */
-    void (*plugin_close)(kata_vfio_plugin_t *plugin);
+    void (*plugin_close)(kata_vfio_plugin_t* plugin);
 
     /* Enforces policy, connects to QEMU, checks the live machine, remembers the sandbox.
      * The result has `sandbox`. An id that is open already in this plugin is refused; one that is
-     * remembered on disk is taken up with its attachments. [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*sandbox_open)(kata_vfio_plugin_t *plugin,
-                                       const kata_vfio_sandbox_options_t *options,
-                                       kata_vfio_call_t *call);
+     * remembered on disk is taken up with its attachments. [any-thread] [in-callback],
+     * asynchronous. */
+    kata_vfio_status_t (*sandbox_open)(kata_vfio_plugin_t* plugin,
+                                       const kata_vfio_sandbox_options_t* options,
+                                       kata_vfio_call_t* call);
 
     /* Lets the connection go; attachments and the remembered state stay. Cancels the sandbox's
      * running calls and waits for their callbacks. [any-thread], blocking; not from a callback.
      * NULL is allowed. */
-    void (*sandbox_close)(kata_vfio_sandbox_t *sandbox);
+    void (*sandbox_close)(kata_vfio_sandbox_t* sandbox);
 
     /* Gives everything back and forgets the sandbox: devices unplugged (or QEMU gone), vGPUs made
      * for it removed, drivers restored, claims dropped. What could not be given back is named in
      * the failure and stays remembered; call again. Works by id, without an open handle and after
      * QEMU died. An open handle of that id only serves to be closed afterwards.
      * [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*sandbox_release)(kata_vfio_plugin_t *plugin, kata_vfio_str_t sandbox_id,
-                                          kata_vfio_call_t *call);
+    kata_vfio_status_t (*sandbox_release)(kata_vfio_plugin_t* plugin, kata_vfio_str_t sandbox_id,
+                                          kata_vfio_call_t* call);
 
     /* Plugs a device, a whole IOMMU group, or a vGPU made for it; all or nothing.
      * [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*attach)(kata_vfio_sandbox_t *sandbox, const kata_vfio_attach_t *request,
-                                 kata_vfio_call_t *call);
+    kata_vfio_status_t (*attach)(kata_vfio_sandbox_t* sandbox, const kata_vfio_attach_t* request,
+                                 kata_vfio_call_t* call);
 
     /* Unplugs (proven by DEVICE_DELETED), then removes the vGPU or restores the driver if attach
      * made or bound it. `device`: any name the attachment has: as requested, BDF, UUID, node, qdev
      * id, or a type of which just one is attached. [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*detach)(kata_vfio_sandbox_t *sandbox, kata_vfio_str_t device,
-                                 kata_vfio_call_t *call);
+    kata_vfio_status_t (*detach)(kata_vfio_sandbox_t* sandbox, kata_vfio_str_t device,
+                                 kata_vfio_call_t* call);
 
     /* The remembered sandboxes and attachments, of all sandboxes when `sandbox_id` is empty. Reads
      * files only; QEMU need not run. [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*list)(kata_vfio_plugin_t *plugin, kata_vfio_str_t sandbox_id,
-                               kata_vfio_call_t *call);
+    kata_vfio_status_t (*list)(kata_vfio_plugin_t* plugin, kata_vfio_str_t sandbox_id,
+                               kata_vfio_call_t* call);
 
     /* Asks a running call to end. It still finishes once: with KATA_VFIO_E_CANCELLED after its
      * steps were undone, or as it would have if it was past undoing. An unknown or finished ticket
      * is no error. [any-thread] [in-callback] */
-    void (*cancel)(kata_vfio_plugin_t *plugin, uint64_t ticket);
+    void (*cancel)(kata_vfio_plugin_t* plugin, uint64_t ticket);
 
     /* Waits until a call that was made without a callback is finished, and hands its result over.
      * timeout_ms < 0 waits for ever; when it runs out the status is KATA_VFIO_E_HOST_TIMEOUT,
      * *result is NULL and the call goes on. An unknown ticket is KATA_VFIO_E_INVALID_ARGUMENT.
      * Otherwise returns the call's own status. [any-thread], blocking; not from a callback. */
-    kata_vfio_status_t (*wait)(kata_vfio_plugin_t *plugin, uint64_t ticket, int64_t timeout_ms,
-                               kata_vfio_result_t **result);
+    kata_vfio_status_t (*wait)(kata_vfio_plugin_t* plugin, uint64_t ticket, int64_t timeout_ms,
+                               kata_vfio_result_t** result);
 
     /* Frees a result of wait(). NULL is allowed. [any-thread] [in-callback] */
-    void (*result_free)(kata_vfio_result_t *result);
+    void (*result_free)(kata_vfio_result_t* result);
 
     /* A status's stable snake_case name, NUL-terminated and static. [any-thread] [in-callback] */
-    const char *(*status_name)(kata_vfio_status_t status);
+    const char* (*status_name)(kata_vfio_status_t status);
 
     /* Since 1.1. Puts the host right after processes of ours, or QEMUs, have died: adopts what
      * still runs, gives back what does not, finishes removals that were pending, forgets sandboxes
@@ -388,22 +391,23 @@ typedef struct kata_vfio_entry {
      * call itself only fails when it could not look at all. An open handle of a sandbox that was
      * forgotten only serves to be closed afterwards. `options` may be NULL.
      * [any-thread] [in-callback], asynchronous. */
-    kata_vfio_status_t (*reconcile)(kata_vfio_plugin_t *plugin,
-                                    const kata_vfio_reconcile_t *options, kata_vfio_call_t *call);
+    kata_vfio_status_t (*reconcile)(kata_vfio_plugin_t* plugin,
+                                    const kata_vfio_reconcile_t* options, kata_vfio_call_t* call);
 } kata_vfio_entry_t;
 
 /* Whether this host can use the table: same major version, and at least what 1.0 has. */
-static inline int kata_vfio_compatible(const kata_vfio_entry_t *entry) {
+static inline int kata_vfio_compatible(const kata_vfio_entry_t* entry) {
     return entry && entry->abi_major == KATA_VFIO_ABI_MAJOR &&
            entry->struct_size >=
                offsetof(kata_vfio_entry_t, status_name) + sizeof(entry->status_name);
 }
 
 /* Blocking helper: attach, then wait. */
-static inline kata_vfio_status_t
-kata_vfio_attach_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                          kata_vfio_sandbox_t *sandbox, const kata_vfio_attach_t *request,
-                          kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_attach_and_wait(const kata_vfio_entry_t* entry,
+                                                           kata_vfio_plugin_t* plugin,
+                                                           kata_vfio_sandbox_t* sandbox,
+                                                           const kata_vfio_attach_t* request,
+                                                           kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->attach(sandbox, request, &call);
     *result = NULL;
@@ -411,10 +415,11 @@ kata_vfio_attach_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *pl
 }
 
 /* Blocking helper: detach, then wait. */
-static inline kata_vfio_status_t
-kata_vfio_detach_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                          kata_vfio_sandbox_t *sandbox, kata_vfio_str_t device,
-                          kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_detach_and_wait(const kata_vfio_entry_t* entry,
+                                                           kata_vfio_plugin_t* plugin,
+                                                           kata_vfio_sandbox_t* sandbox,
+                                                           kata_vfio_str_t device,
+                                                           kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->detach(sandbox, device, &call);
     *result = NULL;
@@ -422,9 +427,10 @@ kata_vfio_detach_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *pl
 }
 
 /* Blocking helper: sandbox_open, then wait. */
-static inline kata_vfio_status_t
-kata_vfio_open_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                        const kata_vfio_sandbox_options_t *options, kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_open_and_wait(const kata_vfio_entry_t* entry,
+                                                         kata_vfio_plugin_t* plugin,
+                                                         const kata_vfio_sandbox_options_t* options,
+                                                         kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->sandbox_open(plugin, options, &call);
     *result = NULL;
@@ -432,9 +438,10 @@ kata_vfio_open_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plug
 }
 
 /* Blocking helper: sandbox_release, then wait. */
-static inline kata_vfio_status_t
-kata_vfio_release_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                           kata_vfio_str_t sandbox_id, kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_release_and_wait(const kata_vfio_entry_t* entry,
+                                                            kata_vfio_plugin_t* plugin,
+                                                            kata_vfio_str_t sandbox_id,
+                                                            kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->sandbox_release(plugin, sandbox_id, &call);
     *result = NULL;
@@ -442,9 +449,10 @@ kata_vfio_release_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *p
 }
 
 /* Blocking helper: list, then wait. */
-static inline kata_vfio_status_t
-kata_vfio_list_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                        kata_vfio_str_t sandbox_id, kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_list_and_wait(const kata_vfio_entry_t* entry,
+                                                         kata_vfio_plugin_t* plugin,
+                                                         kata_vfio_str_t sandbox_id,
+                                                         kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = entry->list(plugin, sandbox_id, &call);
     *result = NULL;
@@ -452,9 +460,10 @@ kata_vfio_list_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plug
 }
 
 /* Blocking helper: reconcile, then wait. KATA_VFIO_E_ABI_MISMATCH from a plugin older than 1.1. */
-static inline kata_vfio_status_t
-kata_vfio_reconcile_and_wait(const kata_vfio_entry_t *entry, kata_vfio_plugin_t *plugin,
-                             const kata_vfio_reconcile_t *options, kata_vfio_result_t **result) {
+static inline kata_vfio_status_t kata_vfio_reconcile_and_wait(const kata_vfio_entry_t* entry,
+                                                              kata_vfio_plugin_t* plugin,
+                                                              const kata_vfio_reconcile_t* options,
+                                                              kata_vfio_result_t** result) {
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     kata_vfio_status_t status = KATA_VFIO_HAS(entry, reconcile)
                                     ? entry->reconcile(plugin, options, &call)

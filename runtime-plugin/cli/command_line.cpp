@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
+#include "runtime-plugin/cli/usage.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -47,7 +48,7 @@ class Parser {
         app_.add_option(
                 "--config", arguments_.config,
                 "Kata's configuration.toml (default: $KATA_CONF_FILE, /etc/kata-containers, "
-                "/usr/share/defaults/kata-containers)")
+                "/usr/share/defaults/kata-containers, /opt/kata/share/defaults/kata-containers)")
             ->type_name("FILE");
         app_.add_option("--root", arguments_.root, "Host root")->group("");
         app_.add_flag("--json", arguments_.json, "Results for programs (docs/json.md)");
@@ -76,13 +77,7 @@ class Parser {
         return arguments_;
     }
 
-    std::vector<std::string> verbs() const {
-        std::vector<std::string> names;
-        for (const auto* verb : app_.get_subcommands([](const CLI::App*) { return true; }))
-            names.push_back(verb->get_name());
-        return names;
-    }
-
+    const CLI::App& app() const { return app_; }
     const std::string& deepest() const { return deepest_; }
 
   private:
@@ -100,10 +95,12 @@ class Parser {
         return sub;
     }
 
-    CLI::App* family(const std::string& name, const std::string& description) {
+    CLI::App* family(const std::string& name, const std::string& description,
+                     const std::string& examples) {
         auto* sub = app_.add_subcommand(name, description);
         sub->fallthrough();
         sub->require_subcommand(1);
+        sub->footer("Examples:\n" + examples);
         sub->preparse_callback([this, name](std::size_t) { deepest_ = name; });
         return sub;
     }
@@ -160,7 +157,10 @@ class Parser {
     }
 
     void add_sandbox_verbs() {
-        auto* sandbox = family("sandbox", "Make a sandbox known, or give all it has back");
+        auto* sandbox =
+            family("sandbox", "Make a sandbox known, or give all it has back",
+                   "  kata-vfio sandbox open s1 --qmp /run/vc/vm/s1/extra-monitor.sock\n"
+                   "  kata-vfio sandbox release s1\n");
         auto* open = verb(*sandbox, "open", Verb::sandbox_open,
                           "Check policy and the live QEMU, and remember the sandbox",
                           "  kata-vfio sandbox open s1 --qmp /run/vc/vm/s1/extra-monitor.sock\n"
@@ -281,7 +281,10 @@ class Parser {
     }
 
     void add_config_verbs() {
-        auto* config = family("config", "Check, change and show Kata's configuration");
+        auto* config = family("config", "Check, change and show Kata's configuration",
+                              "  kata-vfio config check\n"
+                              "  kata-vfio config enable /etc/kata-containers/configuration.toml\n"
+                              "  kata-vfio config show\n");
         const auto file = [this](CLI::App* sub) {
             sub->add_option("FILE", arguments_.subject,
                             "The configuration.toml (default: --config, then Kata's order)");
@@ -323,18 +326,6 @@ class Parser {
     std::string deepest_;
 };
 
-/// The first word of the command line that is no option, when it is no verb.
-std::string unknown_verb(const std::vector<std::string>& args,
-                         const std::vector<std::string>& verbs) {
-    for (std::size_t i = 0; i < args.size(); ++i) {
-        if (args[i] == "--config" || args[i] == "--root")
-            ++i;
-        else if (!args[i].empty() && args[i][0] != '-')
-            return std::find(verbs.begin(), verbs.end(), args[i]) == verbs.end() ? args[i] : "";
-    }
-    return {};
-}
-
 } // namespace
 
 std::variant<Arguments, Information> parse(const std::vector<std::string>& args) {
@@ -342,13 +333,8 @@ std::variant<Arguments, Information> parse(const std::vector<std::string>& args)
     try {
         return parser.parse(args);
     } catch (const CLI::ParseError& error) {
-        const auto verbs = parser.verbs();
-        if (const auto word = unknown_verb(args, verbs); !word.empty()) {
-            Failure failure(Errc::invalid_argument, quoted(word) + " is no verb of kata-vfio");
-            const auto meant = nearest(word, verbs);
-            throw failure.remedy(meant.empty() ? "kata-vfio --help lists them"
-                                               : "did you mean " + meant + "?");
-        }
+        if (const auto unknown = unknown_word(parser.app(), args))
+            throw Failure(*unknown);
         const auto& deepest = parser.deepest();
         throw Failure(Errc::invalid_argument, error.what())
             .during(deepest.empty() ? "usage" : deepest)

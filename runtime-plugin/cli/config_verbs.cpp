@@ -42,6 +42,11 @@ void add_findings(json::object& object, const char* key,
         object["error"] = plugin::failure_json(findings.front().failure());
 }
 
+void tell_warnings(const std::vector<config::Warning>& warnings, Io& io) {
+    for (const auto& warning : warnings)
+        io.out << "warning: " << warning.str() << '\n';
+}
+
 /// "file:3:28: kernel = "/k" (had another value)"
 std::string done_text(const config::Edit& edit, const config::Position& at, const std::string& key,
                       const std::string& literal) {
@@ -75,8 +80,9 @@ std::string doubts_about(const std::filesystem::path& kernel) {
 
 int config_check(const Arguments& arguments, Io& io) {
     const auto file = file_of(arguments);
-    const auto configuration = config::load(file);
-    const auto findings = config::validate(configuration);
+    const auto inspected = config::inspect(file);
+    const auto& configuration = inspected.configuration;
+    const auto findings = config::validate(inspected);
     if (arguments.json) {
         const auto shown = config::show_json(configuration);
         json::object object{{"file", file.string()},
@@ -86,8 +92,7 @@ int config_check(const Arguments& arguments, Io& io) {
         add_findings(object, "findings", findings);
         io.out << json::serialize(object) << '\n';
     } else {
-        for (const auto& warning : configuration.warnings)
-            io.out << "warning: " << warning.str() << '\n';
+        tell_warnings(configuration.warnings, io);
         if (findings.empty())
             io.out << file.string() << ": ok\n";
     }
@@ -101,11 +106,13 @@ int config_enable(const Arguments& arguments, Io& io) {
     if (arguments.json) {
         json::object object{{"file", file.string()},
                             {"edit", config::name(result.edit.kind)},
-                            {"line", result.edit.line}};
+                            {"line", result.edit.line},
+                            {"warnings", config::warnings_json(result.warnings)}};
         add_findings(object, "left", result.left);
         io.out << json::serialize(object) << '\n';
     } else {
         io.out << done_text(result.edit, result.at, "hotplug_vfio_on_root_bus", "true") << '\n';
+        tell_warnings(result.warnings, io);
         if (!result.left.empty())
             io.out << "the configuration still can't be used:\n";
     }

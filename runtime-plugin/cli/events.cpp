@@ -42,7 +42,7 @@ int events(const Arguments& arguments, Io& io) {
         if (full() || !std::regex_search(event.name, match))
             return;
         ++seen;
-        io.out << (arguments.json ? boost::json::serialize(event_json(event)) + "\n"
+        io.out << (arguments.json ? boost::json::serialize(qemu::event_json(event)) + "\n"
                                   : event_text(event))
                << std::flush;
     });

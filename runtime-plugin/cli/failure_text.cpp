@@ -8,12 +8,15 @@ namespace kata_vfio::cli {
 namespace {
 
 /// Whose words said() are.
-std::string_view speaker(Errc code) {
+std::string_view speaker(Errc code, int sys_errno) {
     switch (static_cast<int>(code) / 100) {
     case 4:
         return "the kernel said";
-    case 5:
-        return "QEMU said";
+    case 5: // what is no answer of QEMU's is the socket's, or our own
+        if (code == Errc::monitor_missing || code == Errc::monitor_refused ||
+            code == Errc::monitor_busy || sys_errno != 0)
+            return "the kernel said";
+        return code == Errc::qemu_gone ? "reason" : "QEMU said";
     case 6:
         return code == Errc::host_timeout ? "the kernel said" : "QEMU said";
     default:
@@ -43,7 +46,7 @@ std::string failure_text(const Failure& failure) {
         if (!words.empty())
             text += "  " + std::string(label) + ": " + set_in(words) + "\n";
     };
-    line(speaker(failure.code()), failure.verbatim());
+    line(speaker(failure.code(), failure.sys_errno()), failure.verbatim());
     line("blocked by", failure.blocker());
     line("what to do", failure.advice());
     return text;

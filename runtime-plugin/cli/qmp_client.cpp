@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "runtime-plugin/cli/host.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
+#include "runtime-plugin/plugin/sandbox_state.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -26,6 +27,25 @@ asio::awaitable<Result> as_failure(asio::awaitable<Result> operation) {
     co_return co_await std::move(operation);
 }
 
+/// The socket is there while a process has the sandbox open, and each call of this command closes
+/// it again at its end: then the sandbox's own monitor is free.
+Failure no_proxy(const std::string& id, const std::filesystem::path& directory) {
+    std::string own = "PATH";
+    try {
+        if (const auto state = plugin::load_state(directory))
+            own = state->qmp_socket;
+    } catch (const Failure&) { // damaged: that is for the verbs that need it
+    }
+    return Failure(Errc::monitor_missing, "sandbox " + id + " has no QMP proxy")
+        .blocked_by("a proxy is there while a process keeps the sandbox open (a runtime with the "
+                    "plugin; no kata-vfio call does) and only with qmp_proxy switched on")
+        .remedy(
+            "while none keeps it open its monitor is free: kata-vfio qmp --socket " + own +
+            " (events likewise); where a runtime does, set qmp_proxy = \"read-only\" (or "
+            "\"unsafe\") in [vfio] and have it open the sandbox again, or name a second monitor "
+            "of that QEMU");
+}
+
 } // namespace
 
 std::string qmp_socket(const Arguments& arguments) {
@@ -42,12 +62,7 @@ std::string qmp_socket(const Arguments& arguments) {
             .remedy("kata-vfio list shows those that are; --socket PATH names any QMP socket");
     const auto path = directory / "qmp.sock";
     if (!std::filesystem::exists(path, ignored))
-        throw Failure(Errc::monitor_missing, "sandbox " + id + " has no QMP socket for you")
-            .blocked_by("its QEMU serves one client per monitor, which is the runtime that has the "
-                        "sandbox open")
-            .remedy("set qmp_proxy = \"read-only\" (or \"unsafe\") in the configuration's [vfio] "
-                    "table and have the runtime open the sandbox again: the socket is there while "
-                    "it is open; or name another monitor of that QEMU: --socket PATH");
+        throw no_proxy(id, directory);
     return path.string();
 }
 

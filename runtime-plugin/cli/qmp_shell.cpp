@@ -135,7 +135,8 @@ class Shell {
     void show(const qemu::Event& event) {
         if (editing_)
             io_.out << "\r\033[K"; // the prompt and what is typed are drawn again below
-        io_.out << (raw_ ? boost::json::serialize(event_json(event)) + "\n" : event_text(event))
+        io_.out << (raw_ ? boost::json::serialize(qemu::event_json(event)) + "\n"
+                         : event_text(event))
                 << std::flush;
         if (editing_)
             ::el_set(editor_, EL_REFRESH);

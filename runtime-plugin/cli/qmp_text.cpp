@@ -62,16 +62,9 @@ std::string event_text(const qemu::Event& event) {
     out += printable(event.name);
     if (!event.data.empty())
         out += " " + json::serialize(event.data);
+    if (event.synthesised)
+        out += " (synthesised)";
     return out + "\n";
-}
-
-json::object event_json(const qemu::Event& event) {
-    json::object out{
-        {"timestamp", {{"seconds", event.seconds}, {"microseconds", event.microseconds}}},
-        {"event", event.name}};
-    if (!event.data.empty())
-        out["data"] = event.data;
-    return out;
 }
 
 Failure qemu_says(const qemu::QmpFailure& refused) {

@@ -14,9 +14,8 @@ namespace kata_vfio::cli {
 std::string pretty_json(const boost::json::value& value);
 
 /// "2026-11-24T15:12:47.000042Z STOP {"data": 1}\n"; without a time that QEMU could not tell.
+/// One that QEMU did not send is marked "(synthesised)".
 std::string event_text(const qemu::Event& event);
-/// As it came over QMP.
-boost::json::object event_json(const qemu::Event& event);
 
 /// QEMU's refusal with its own words, always of exit status 5: QmpFailure's code may be another.
 Failure qemu_says(const qemu::QmpFailure& refused);

@@ -104,8 +104,9 @@ std::string dry_run_text(const json::object& plan) {
     for (const auto& each : plan.at("steps").as_array()) {
         const auto& step = each.as_object();
         text += "  " + std::to_string(++number) + ". " + printable(string_at(step, "text")) + "\n";
-        if (const auto* qmp = step.if_contains("qmp"))
-            text += "     " + json::serialize(*qmp) + "\n";
+        for (const auto* key : {"qmp_before", "qmp"})
+            if (const auto* qmp = step.if_contains(key))
+                text += "     " + json::serialize(*qmp) + "\n";
     }
     return text;
 }

@@ -42,7 +42,7 @@ void Table::row(std::vector<std::string> cells) {
 }
 
 std::string Table::str() const {
-    return lines(rows_);
+    return empty() ? "none\n" : lines(rows_);
 }
 
 std::string properties(const std::vector<std::pair<std::string, std::string>>& pairs) {

@@ -19,6 +19,7 @@ class Table {
     void row(std::vector<std::string> cells);
     bool empty() const noexcept { return rows_.size() == 1; }
 
+    /// "none" without rows.
     std::string str() const;
 
   private:

@@ -8,6 +8,7 @@
 #include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
 #include "runtime-plugin/plugin/process.hpp"
+#include "runtime-plugin/plugin/qemu_owner.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -89,6 +90,14 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     const auto machine = co_await qemu::require_pc_machine(*monitor_->session());
     crash_point(CrashPoint::open_connected);
 
+    auto host_lock = context_.state.lock();
+    {
+        SandboxState asked = remembered.value_or(SandboxState{});
+        asked.id = id_;
+        asked.qmp_socket = qmp_socket;
+        identify_qemu(asked);
+        refuse_second_sandbox(context_.state, asked);
+    }
     const auto held = context_.state.lock_sandbox(id_);
     crash_point(CrashPoint::open_locked);
     // Read again: QEMU serves one client, and the one that had the monitor while we waited for it
@@ -100,13 +109,7 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.qmp_socket = qmp_socket;
     state.machine = machine;
     state.annotations = std::move(annotations);
-    // A host that made the listening socket itself and passed it to QEMU is not what to wait for.
-    const auto peer = monitor_->session()->peer_pid();
-    // And a pid without its start time may be anybody's tomorrow: then neither is known.
-    state.qemu_start = start_time(context_.root, peer).value_or(0);
-    state.qemu_pid = peer == ::getpid() || state.qemu_start == 0 ? 0 : peer;
-    if (state.qemu_pid == 0)
-        state.qemu_start = 0;
+    identify_qemu(state);
     // Where the QEMU of before is dead, what it had is not in this one.
     if (remembered && look_at_qemu(context_.root, *remembered).life == QemuLife::gone)
         for (auto& attachment : state.attachments)
@@ -118,12 +121,23 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
             context_.state.remove_sandbox(id_);
         throw;
     }
+    host_lock.release();
     remember_process(state);
     crash_point(CrashPoint::open_recorded);
     co_await recover(state, caller);
     co_await settle(state, Patience::looks, caller);
     crash_point(CrashPoint::open_recovered);
     serve_proxy();
+}
+
+void Sandbox::identify_qemu(SandboxState& state) const {
+    // A host that made the listening socket itself and passed it to QEMU is not what to wait for.
+    const auto peer = monitor_->session()->peer_pid();
+    // And a pid without its start time may be anybody's tomorrow: then neither is known.
+    state.qemu_start = start_time(context_.root, peer).value_or(0);
+    state.qemu_pid = peer == ::getpid() || state.qemu_start == 0 ? 0 : peer;
+    if (state.qemu_pid == 0)
+        state.qemu_start = 0;
 }
 
 void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {

@@ -137,6 +137,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     bool host_offers_iommufd() const;
     /// A QEMU that does not answer can't do it: an attach is not to fail for that.
     boost::asio::awaitable<void> take_capabilities(qemu::CapabilityProbe& probe);
+    /// Target::cdev for a dry run: of what is yet to be bound or made, what the kernel does as a
+    /// rule. On a thread of the pool.
+    void expect_cdevs(std::vector<Target>& targets) const;
+    /// By their own nodes: a group's functions go one way or the other, the kernel refuses a
+    /// mixture.
+    bool takes_cdevs(const std::vector<Target>& targets) const;
     /// qemu::plug() by the device's own node where `cdev` and QEMU takes it. When QEMU refuses that
     /// (its jail may lack the nodes), by the group's, and so for the rest of this connection.
     boost::asio::awaitable<qemu::Plugged>
@@ -153,6 +159,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     void gave_up(const Failure& why);
     void tell_monitor(LogLevel level, const std::string& text) const;
     void remember_process(const SandboxState& state);
+    /// Puts the process behind the connection into `state`, zeros where it can't be told.
+    void identify_qemu(SandboxState& state) const;
     bool connected() const { return monitor_ && monitor_->connected(); }
     /// Waits for a reconnect, or begins one. Throws qemu_gone, or why there is no connection now.
     boost::asio::awaitable<void> require_connection();

@@ -125,7 +125,7 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     // QEMU answers while the host is at work: no round trip of its own.
     const auto session = monitor_->session(); // a close() meanwhile must not take it away
     std::optional<qemu::CapabilityProbe> probe;
-    if (!request.dry_run && !capabilities_ && host_offers_iommufd())
+    if (!capabilities_ && host_offers_iommufd())
         probe.emplace(*session);
     std::vector<Target> targets;
     // All in one trip: each one to the pool and back costs two wake-ups of a thread.
@@ -135,6 +135,8 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
         const bool room = targets.size() <= bus.free_slots().size();
         if (room && !request.dry_run)
             take_host_steps(journal, targets, claim_of(state), caller);
+        if (room && request.dry_run)
+            expect_cdevs(targets);
         return room;
     };
     auto room = co_await on_host(context_.host_pool, look_and_take);
@@ -228,9 +230,7 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
 
 asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
                                     const Caller& caller, const std::function<void()>& all_sent) {
-    // A group's functions go one way or the other: the kernel refuses a mixture.
-    const bool cdevs = std::all_of(targets.begin(), targets.end(),
-                                   [](const Target& target) { return target.cdev; });
+    const bool cdevs = takes_cdevs(targets);
     for (auto& target : targets) {
         auto& attachment = target.attachment;
         if (caller.gave_up())
@@ -343,6 +343,7 @@ json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootB
             add(BindStep{record});
         }
     }
+    const bool cdevs = takes_cdevs(targets);
     const auto slots = bus.free_slots(); // as many as there are targets: see prepare()
     auto free = slots.begin();
     for (const auto& target : targets) {
@@ -350,6 +351,14 @@ json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootB
         auto entry = to_json(plug);
         entry["text"] = text(plug);
         qemu::VfioDevice device(target.attachment.id, target.attachment.sysfsdev);
+        if (cdevs) {
+            device.iommufd = qemu::iommufd_id;
+            if (!iommufd_added_ && &target == &targets.front()) {
+                const auto object = qemu::add_iommufd();
+                entry["qmp_before"] =
+                    json::object{{"execute", object.name}, {"arguments", object.arguments}};
+            }
+        }
         device.addr = qemu::slot_text(*free++, 0);
         entry["qmp"] =
             json::object{{"execute", "device_add"}, {"arguments", qemu::encode_device_add(device)}};

@@ -4,6 +4,7 @@
 #include "runtime-plugin/plugin/sandbox.hpp"
 #include "vfio/vfio_node.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace kata_vfio::plugin {
@@ -24,6 +25,21 @@ bool Sandbox::host_offers_iommufd() const {
     return effective_.iommufd == "auto" && vfio::has_iommufd(context_.root);
 }
 
+void Sandbox::expect_cdevs(std::vector<Target>& targets) const {
+    if (!host_offers_iommufd())
+        return;
+    for (auto& target : targets)
+        target.cdev = target.needs_bind || target.attachment.made_vgpu
+                          ? vfio::makes_cdevs(context_.root)
+                          : vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
+}
+
+bool Sandbox::takes_cdevs(const std::vector<Target>& targets) const {
+    return capabilities_ && capabilities_->takes_iommufd() &&
+           std::all_of(targets.begin(), targets.end(),
+                       [](const Target& target) { return target.cdev; });
+}
+
 asio::awaitable<void> Sandbox::take_capabilities(qemu::CapabilityProbe& probe) {
     try {
         capabilities_ = co_await probe.finish();
@@ -40,6 +56,7 @@ asio::awaitable<qemu::Plugged>
 Sandbox::plug_device(std::shared_ptr<qemu::Session> session, qemu::VfioDevice device, bool cdev,
                      std::optional<qemu::RootBus> known,
                      std::function<void(const qemu::Plugged&)> sent) {
+    // Asked again: QEMU may have refused the one before (below).
     if (!cdev || !capabilities_ || !capabilities_->takes_iommufd()) {
         auto by_group =
             co_await qemu::plug(*session, std::move(device), std::move(known), std::move(sent));

@@ -35,8 +35,10 @@ asio::awaitable<qemu::Monitor::Connection> Sandbox::make_connection(std::string 
     qemu::Monitor::Connection connection;
     const auto log = start_qmp_log(context_, id_, qmp_socket);
     connection.session = co_await qemu::connect_logged(log, qmp_socket, context_.qmp_timeouts);
-    if (log)
+    if (log) {
         connection.lost = [log](const Failure& why) { log->lost(why); };
+        connection.synthesised = [log](const qemu::Event& event) { log->synthesised(event); };
+    }
     // What another QEMU on the same path has is no answer about the one we had.
     const auto peer = connection.session->peer_pid();
     if (monitor_ && qemu_pid_ != 0 && peer != 0 && peer != ::getpid() && peer != qemu_pid_)

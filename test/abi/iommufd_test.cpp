@@ -114,15 +114,47 @@ TEST_F(Iommufd, WhatIsRefusedEitherWayIsToldAndUndone) {
     machine->refuse_device_add("");
 }
 
-TEST_F(Iommufd, ADryRunAsksNothing) {
-    configure(configuration("iommufd = \"auto\""));
-    root.write("/dev/iommu", "");
+TEST_F(Iommufd, ADryRunShowsWhatIsSent) {
+    const std::string with = "{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"iommufd\","
+                             "\"id\":\"vfio-iommufd\"}} vfio-iommufd";
+    const struct {
+        bool kernel, nodes, qemu;
+        const char* setting;
+        std::string shown;
+    } cases[] = {{true, true, true, "auto", with},
+                 {true, true, false, "auto", "-"},
+                 {true, false, true, "auto", "-"},
+                 {false, true, true, "auto", "-"},
+                 {true, true, true, "off", "-"}};
     start();
-    const auto opened = host->open("sb1", machine->path());
-    ASSERT_TRUE(opened.ok()) << opened;
-    const auto answer = host->attach(opened.sandbox, gpu, {}, KATA_VFIO_ATTACH_DRY_RUN);
-    EXPECT_TRUE(answer.ok()) << answer;
-    EXPECT_EQ(machine->count("query-qmp-schema"), 0u);
+    int number = 0;
+    for (const auto& [kernel_has_it, nodes, qemu_has_it, setting, shown] : cases) {
+        SCOPED_TRACE(testing::Message() << kernel_has_it << nodes << qemu_has_it << setting);
+        host.reset();
+        configure(configuration("iommufd = \"" + std::string(setting) + "\""));
+        fake::FakeMachine::Options options;
+        options.iommufd = qemu_has_it;
+        machine = std::make_unique<fake::FakeMachine>(options);
+        std::filesystem::remove(root.at("/dev/iommu"));
+        if (kernel_has_it)
+            root.write("/dev/iommu", "");
+        root.write("/proc/devices", nodes ? "Character devices:\n  1 mem\n239 vfio-dev\n"
+                                          : "Character devices:\n  1 mem\n");
+        host = std::make_unique<PluginHost>(config, root.path());
+        const auto opened = host->open("sb" + std::to_string(++number), machine->path());
+        ASSERT_TRUE(opened.ok()) << opened;
+        const auto answer = host->attach(opened.sandbox, gpu, {}, KATA_VFIO_ATTACH_DRY_RUN);
+        ASSERT_TRUE(answer.ok()) << answer;
+        const auto& plug = answer.json.at("steps").as_array().back().as_object();
+        const auto* before = plug.if_contains("qmp_before");
+        const auto& arguments = plug.at("qmp").at("arguments").as_object();
+        const auto* object = arguments.if_contains("iommufd");
+        EXPECT_EQ((before ? boost::json::serialize(*before) + " " : "") +
+                      (object ? std::string(object->as_string()) : "-"),
+                  shown);
+        EXPECT_EQ(machine->count("object-add"), 0u);
+        EXPECT_EQ(machine->count("device_add"), 0u);
+    }
 }
 
 } // namespace

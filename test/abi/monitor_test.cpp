@@ -69,6 +69,24 @@ TEST_F(Monitor, BusyWithAnotherClient) {
     expect_refused(answer, KATA_VFIO_E_MONITOR_BUSY, before);
 }
 
+TEST_F(Monitor, ASecondSandboxOnTheSameQemuIsRefused) {
+    start_with_sandbox();
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    host->close(sandbox); // QEMU's monitor is free
+    std::filesystem::create_symlink(machine->path(), root.at("/run/other.sock"));
+    const auto before = snapshot();
+    for (const auto& path : {machine->path(), root.at("/run/other.sock").string()}) {
+        const auto answer = host->open("sb2", path);
+        expect_refused(answer, KATA_VFIO_E_INVALID_ARGUMENT, before);
+        EXPECT_EQ(answer.problem, "the QEMU at " + path + " is sandbox sb1's already");
+        EXPECT_EQ(answer.blocker,
+                  "sandbox sb1, with 1 attachment and the monitor " + machine->path());
+        EXPECT_THAT(answer.remedy, ::testing::HasSubstr("kata-vfio sandbox release sb1"));
+    }
+    ASSERT_TRUE(host->release("sb1").ok());
+    EXPECT_TRUE(host->open("sb2", machine->path()).ok());
+}
+
 TEST_F(Monitor, OpenTwiceInOneInstance) {
     start_with_sandbox();
     const auto before = snapshot();

@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 namespace kata_vfio::abi_test {
 namespace {
 
@@ -164,6 +166,25 @@ TEST_F(Reconnect, ClientsOfTheProxyStayAndHearWhatWasMissed) {
     EXPECT_THAT(client.ask("{\"execute\":\"query-status\",\"id\":2}"), HasSubstr("\"return\""));
     machine->kill();
     EXPECT_EQ(client.until_eof(), "");
+}
+
+TEST_F(Reconnect, WhatWasMissedIsInTheWireLog) {
+    configure(configuration("qmp_log = true\nqmp_log_redact = [\"path\"]"));
+    start_with_attached();
+    machine->hang_up({id_});
+    EXPECT_THAT(host->wait_monitor("connected again"), HasSubstr("DEVICE_DELETED of " + id_));
+    host->close(sandbox); // the log is written to its end
+    std::ifstream log(root.at("/run/kata-vfio/sandboxes/sb1/wire.log"));
+    std::vector<std::string> synthesised;
+    for (std::string line; std::getline(log, line);)
+        if (line.find("\"kind\":\"synthesised\"") != line.npos)
+            synthesised.push_back(line);
+    ASSERT_EQ(synthesised.size(), 1u);
+    EXPECT_THAT(synthesised[0], HasSubstr("\"conn\":2,"));
+    EXPECT_THAT(synthesised[0],
+                HasSubstr("\"event\":\"DEVICE_DELETED\",\"data\":{\"device\":\"" + id_ +
+                          "\",\"path\":\"[redacted]\"},"
+                          "\"synthesised\":true}}"));
 }
 
 } // namespace

@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client.hpp"
 #include "config/base/unique_fd.hpp"
-#include "machine.hpp"
-#include "qemu/machine.hpp"
-#include "qemu_process.hpp"
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <gtest/gtest.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::run;
-namespace asio = boost::asio;
-namespace json = boost::json;
+#include "prelude.hpp"
 
 namespace {
 

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client.hpp"
 #include "lab_guest.hpp"
-#include "machine.hpp"
-#include "qemu/machine.hpp"
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <gtest/gtest.h>
 
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::run;
-namespace asio = boost::asio;
+#include "prelude.hpp"
 
 namespace {
 

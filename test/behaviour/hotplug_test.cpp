@@ -1,18 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client.hpp"
-#include "machine.hpp"
-#include "qemu/machine.hpp"
-#include "qemu/qmp/error.hpp"
-
-#include <gtest/gtest.h>
-
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::failure_of;
-using fake::run;
-namespace asio = boost::asio;
+#include "prelude.hpp"
 
 namespace {
 

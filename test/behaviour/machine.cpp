@@ -4,6 +4,7 @@
 #include "lab_guest.hpp"
 #include "qemu_process.hpp"
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
+#include "test/fixtures/fake_qmp/proxy_host.hpp"
 
 #include <unistd.h>
 
@@ -59,6 +60,32 @@ class BootedQemu : public Machine {
     LabGuest guest_;
 };
 
+/// In unsafe mode, where everything passes.
+class Proxied : public Machine {
+  public:
+    explicit Proxied(std::unique_ptr<Machine> machine)
+        : machine_(std::move(machine)), directory_(new_directory()),
+          host_(machine_->monitor(), monitor(), qemu::ProxyMode::unsafe) {}
+    ~Proxied() override {
+        std::error_code none; // a folder left in /tmp is no failure of a test
+        fs::remove_all(directory_, none);
+    }
+    std::string monitor() const override { return directory_ + "/proxy.sock"; }
+    void kill() override { machine_->kill(); }
+
+  private:
+    static std::string new_directory() {
+        auto path = (fs::temp_directory_path() / "kv-proxied.XXXXXX").string();
+        if (!::mkdtemp(path.data()))
+            throw std::runtime_error("can't make " + path);
+        return path;
+    }
+
+    std::unique_ptr<Machine> machine_;
+    std::string directory_;
+    fake::ProxyHost host_;
+};
+
 std::string text_of(const fs::path& path) {
     std::ifstream file(path);
     std::string line;
@@ -69,7 +96,7 @@ std::string text_of(const fs::path& path) {
 } // namespace
 
 std::ostream& operator<<(std::ostream& out, Peer peer) {
-    return out << (peer == Peer::fake ? "fake" : "qemu");
+    return out << (peer == Peer::fake ? "fake" : peer == Peer::qemu ? "qemu" : "proxy");
 }
 
 std::optional<std::string> qemu_unavailable() {
@@ -97,6 +124,8 @@ std::optional<std::string> qemu_unavailable() {
 std::unique_ptr<Machine> Machine::make(Peer peer, const Options& options) {
     if (peer == Peer::fake)
         return std::make_unique<SimulatedMachine>(options);
+    if (peer == Peer::proxy)
+        return std::make_unique<Proxied>(make(Peer::qemu, options));
     if (!options.guest)
         return std::make_unique<BareQemu>(options);
     if (options.machine != "pc" || !options.started)

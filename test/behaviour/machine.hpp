@@ -10,8 +10,9 @@
 
 namespace kata_vfio::behaviour {
 
-/// What a test talks to: a machine simulated in this process, or the QEMU under test.
-enum class Peer { fake, qemu };
+/// What a test talks to: a machine simulated in this process, the QEMU under test, or that through
+/// the proxy, which nobody may be able to tell from it.
+enum class Peer { fake, qemu, proxy };
 std::ostream& operator<<(std::ostream& out, Peer peer);
 
 /// Why the QEMU under test can't be run here; nullopt: it can. When it can and $KATA_VFIO_RAN names
@@ -43,7 +44,7 @@ class Machine {
     virtual void kill() = 0;
 };
 
-/// A test that runs on both peers with the same code.
+/// A test that runs on each peer with the same code.
 class OnEachPeer : public testing::TestWithParam<Peer> {
   protected:
     void SetUp() override;
@@ -52,9 +53,10 @@ class OnEachPeer : public testing::TestWithParam<Peer> {
     }
 };
 #define KATA_VFIO_ON_EACH_PEER(fixture)                                                            \
-    INSTANTIATE_TEST_SUITE_P(On, fixture,                                                          \
-                             testing::Values(behaviour::Peer::fake, behaviour::Peer::qemu),        \
-                             testing::PrintToStringParamName())
+    INSTANTIATE_TEST_SUITE_P(                                                                      \
+        On, fixture,                                                                               \
+        testing::Values(behaviour::Peer::fake, behaviour::Peer::qemu, behaviour::Peer::proxy),     \
+        testing::PrintToStringParamName())
 
 /// A test of what only a process can show.
 class OnQemu : public testing::Test {

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Descriptors handed to QEMU along with a command.
-#include "client.hpp"
-#include "machine.hpp"
-#include "qemu_process.hpp"
+#include "test/fixtures/fake_qmp/proxy_host.hpp"
+#include "test/fixtures/fake_qmp/raw_client.hpp"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <poll.h>
 
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::run;
-namespace asio = boost::asio;
+#include "prelude.hpp"
 
 namespace {
 
@@ -86,4 +79,28 @@ TEST_F(QemuDescriptor, NoneCostsItsCommandOnly) {
         auto next = query_status();
         (void)co_await session->execute(std::move(next));
     });
+}
+
+// Pipelined with commands that have none, and with one that asks for one and has none: each takes
+// its own, as on QEMU's monitor.
+TEST_F(QemuDescriptor, ThroughTheProxy) {
+    QemuProcess qemu;
+    {
+        fake::ProxyHost host(qemu.monitor(), qemu.directory() + "/proxy.sock", ProxyMode::unsafe);
+        fake::RawClient client(qemu.directory() + "/proxy.sock");
+        client.negotiate();
+        const std::string none = R"({"execute":"getfd","arguments":{"fdname":"none"},"id":1})";
+        const std::string pipe = R"({"execute":"getfd","arguments":{"fdname":"pipe"},"id":2})";
+        client.send(none);
+        client.send(pipe, writing_.get());
+        writing_.reset();
+        EXPECT_EQ(client.line(), "{\"id\": 1, \"error\": {\"class\": \"GenericError\", \"desc\": "
+                                 "\"No file descriptor supplied via SCM_RIGHTS\"}}\r\n");
+        EXPECT_EQ(client.line(), "{\"return\": {}, \"id\": 2}\r\n");
+        EXPECT_FALSE(all_closed(0)) << "QEMU does not have it";
+        EXPECT_EQ(host.tainted(), (std::vector<std::string>{"getfd", "getfd"}));
+        EXPECT_EQ(client.ask(R"({"execute":"closefd","arguments":{"fdname":"pipe"}})"),
+                  "{\"return\": {}}\r\n");
+        EXPECT_TRUE(all_closed(60000)) << "we have kept it";
+    }
 }

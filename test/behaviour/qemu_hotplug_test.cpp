@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client.hpp"
-#include "machine.hpp"
-#include "qemu/machine.hpp"
-#include "qemu/qmp/error.hpp"
-#include "qemu_process.hpp"
-
-#include <gtest/gtest.h>
-
 #include <filesystem>
 
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::failure_of;
-using fake::run;
-namespace asio = boost::asio;
+#include "prelude.hpp"
 
 namespace {
 

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A monitor client that is cut off while QEMU lives on.
-#include "client.hpp"
-#include "machine.hpp"
 #include "qemu/monitor.hpp"
-#include "qemu_process.hpp"
 #include "test/fixtures/fake_qmp/raw_client.hpp"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
-using namespace kata_vfio;
-using namespace kata_vfio::qemu;
-using namespace kata_vfio::behaviour;
-using namespace std::chrono_literals;
-using fake::run;
-namespace asio = boost::asio;
+#include "prelude.hpp"
 
 namespace {
 

@@ -7,6 +7,8 @@
 
 #include <boost/json/value.hpp>
 
+#include <memory>
+
 using namespace kata_vfio::qemu;
 
 namespace kata_vfio::fuzz {
@@ -25,9 +27,15 @@ void one(std::string_view bytes) {
 
     ProxyClient client(Greeting{}, ProxyPolicy(ProxyMode::unsafe));
     client.received("{'execute':'qmp_capabilities'}");
-    client.received(bytes);
-    while (const auto command = client.next())
+    const auto fd = std::make_shared<const kata_vfio::UniqueFd>();
+    client.received(bytes.substr(0, bytes.size() / 2));
+    client.received(fd);
+    client.received(bytes.substr(bytes.size() / 2));
+    while (const auto command = client.next()) {
+        require(!command->fd || command->name == "getfd" || command->name == "add-fd",
+                "a descriptor goes with the commands that take one");
         client.answer(boost::json::value(command->arguments));
+    }
     for (const char c : client.unsent())
         require((c >= 0x20 && c <= 0x7E) || c == '\r' || c == '\n', "answers are ASCII");
 }

@@ -66,6 +66,20 @@ bool finite(const json::value& value) {
     return true;
 }
 
+/// QEMU takes the descriptor when the arguments are as its schema has them. Otherwise it would stay
+/// in QEMU's monitor, which is all clients' and ours, for whoever sends the next getfd.
+bool takes_fd(std::string_view command, const json::object& arguments) {
+    if (command == "getfd") {
+        const auto* name = arguments.if_contains("fdname");
+        return arguments.size() == 1 && name && name->is_string();
+    }
+    return command == "add-fd" &&
+           std::all_of(arguments.begin(), arguments.end(), [](const auto& member) {
+               const auto& [key, value] = member;
+               return key == "fdset-id" ? value.is_int64() : key == "opaque" && value.is_string();
+           });
+}
+
 void append_times(std::string& out, const Event& event) {
     out += "{\"timestamp\": {\"seconds\": " + std::to_string(event.seconds) +
            ", \"microseconds\": " + std::to_string(event.microseconds) + "}";
@@ -144,7 +158,10 @@ std::optional<Command> ProxyClient::work(ProxyMessage message) {
                               " is too large: the proxy passes on what a double can hold"));
     waiting_id_ = std::move(message.id);
     // The longest of the deadlines: what a person asks of QEMU may take its time.
-    return Command(std::move(name), std::move(arguments), CommandClass::device_add);
+    Command command(std::move(name), std::move(arguments), CommandClass::device_add);
+    if (takes_fd(command.name, command.arguments))
+        command.fd = std::move(message.fd);
+    return command;
 }
 
 ProxyAnswer ProxyClient::negotiate(const json::object& arguments) {

@@ -9,6 +9,7 @@
 #include <boost/json/value.hpp>
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,9 @@ class ProxyClient {
                 std::size_t max_unsent = default_max_unsent);
 
     void received(std::string_view bytes) { input_.feed(bytes); }
+    /// The descriptor came with the byte that is received next. It goes to QEMU with a getfd or
+    /// add-fd and is closed with anything else: QEMU would keep it for a later one.
+    void received(std::shared_ptr<const UniqueFd> fd) { input_.attach(std::move(fd)); }
     /// False: enough is waiting to be worked on, don't read more for now. QEMU does the same.
     bool wants_input() const noexcept { return input_.pending() < 16; }
 

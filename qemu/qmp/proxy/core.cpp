@@ -42,6 +42,11 @@ void ProxyCore::received(ProxyClientId id, std::string_view bytes) {
     advance(id, found->second);
 }
 
+void ProxyCore::received(ProxyClientId id, std::shared_ptr<const UniqueFd> fd) {
+    if (auto* known = client(id); known && policy_.takes_descriptors())
+        known->received(std::move(fd));
+}
+
 void ProxyCore::leave(ProxyClientId id) {
     scheduler_.leave(id);
     members_.erase(id);

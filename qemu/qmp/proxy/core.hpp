@@ -42,6 +42,8 @@ class ProxyCore {
     /// nullopt: there are as many clients as may be.
     std::optional<ProxyClientId> join();
     void received(ProxyClientId id, std::string_view bytes);
+    /// See ProxyClient. Only where policy lets it pass.
+    void received(ProxyClientId id, std::shared_ptr<const UniqueFd> fd);
     void leave(ProxyClientId id);
 
     struct Forward {

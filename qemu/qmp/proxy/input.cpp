@@ -86,13 +86,17 @@ void ProxyInput::finish() {
     message.value = std::move(parsed.value);
     if (parsed.id)
         message.id = echo(parsed.id->first, parsed.id->second);
-    messages_.push_back(std::move(message));
-    forget();
+    push(std::move(message));
 }
 
 void ProxyInput::complain(std::string why) {
     ProxyMessage message;
     message.error = std::move(why);
+    push(std::move(message));
+}
+
+void ProxyInput::push(ProxyMessage message) {
+    message.fd = std::exchange(fd_, nullptr);
     messages_.push_back(std::move(message));
     forget();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/unique_fd.hpp"
 #include "qemu/qmp/proxy/json_lexer.hpp"
 #include "qemu/qmp/proxy/json_parser.hpp"
 
@@ -8,6 +9,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +34,7 @@ struct ProxyMessage {
     std::optional<std::string> error;
     /// What is to be echoed as "id"; nullopt: the message has none (null is one).
     std::optional<std::string> id;
+    std::shared_ptr<const UniqueFd> fd; ///< came with it; nullptr for none
 };
 
 /// A client's bytes -> messages, taken as QEMU takes them (JsonLexer). Sans-io, single-threaded,
@@ -46,6 +49,9 @@ class ProxyInput {
     explicit ProxyInput(ProxyInputLimits limits = {}) : limits_(limits) {}
 
     void feed(std::string_view bytes);
+    /// A descriptor that came with the byte fed next: it belongs to the message that is complete
+    /// next, and is closed when another comes before that.
+    void attach(std::shared_ptr<const UniqueFd> fd) { fd_ = std::move(fd); }
     std::optional<ProxyMessage> next();
     /// Messages fed and not fetched.
     std::size_t pending() const noexcept { return messages_.size(); }
@@ -56,6 +62,7 @@ class ProxyInput {
     void count_nesting(JsonTokenType type);
     void finish();
     void complain(std::string why);
+    void push(ProxyMessage message);
     void forget();
     std::string echo(std::size_t begin, std::size_t end) const;
     std::string_view text(const JsonToken& token) const;
@@ -67,6 +74,7 @@ class ProxyInput {
     std::vector<JsonToken> tokens_;
     // Apart, as QEMU counts them: "[}" is complete when neither is open any more.
     std::ptrdiff_t braces_ = 0, brackets_ = 0;
+    std::shared_ptr<const UniqueFd> fd_;
     std::deque<ProxyMessage> messages_;
 };
 

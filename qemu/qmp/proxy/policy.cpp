@@ -17,9 +17,6 @@ std::optional<std::string> ProxyPolicy::refusal(std::string_view command) const 
     const auto disabled = [command](std::string_view why) {
         return "Command " + std::string(command) + " has been disabled: " + std::string(why);
     };
-    // Clients' descriptors are not received (recv, not recvmsg), so there would be none to pass.
-    if (mode_ == ProxyMode::unsafe && (command == "getfd" || command == "add-fd"))
-        return disabled("the proxy does not pass file descriptors on");
     if (mode_ == ProxyMode::read_only && !only_looks(command))
         return disabled("the proxy is read-only; [vfio] qmp_proxy = \"unsafe\" lets it pass");
     return std::nullopt;

@@ -26,7 +26,8 @@ class ProxyPolicy {
     /// disabled%s%s", a reason behind a colon).
     std::optional<std::string> refusal(std::string_view command) const;
 
-    ProxyMode mode() const noexcept { return mode_; }
+    /// Clients' file descriptors are received, for getfd and add-fd.
+    bool takes_descriptors() const noexcept { return mode_ == ProxyMode::unsafe; }
 
   private:
     ProxyMode mode_;

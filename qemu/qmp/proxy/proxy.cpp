@@ -3,9 +3,9 @@
 
 #include "config/base/failure.hpp"
 #include "qemu/qmp/error.hpp"
+#include "qemu/qmp/proxy/receive.hpp"
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -87,6 +87,7 @@ class Proxy::Impl : public std::enable_shared_from_this<Impl> {
     static asio::awaitable<void> forward(std::shared_ptr<Impl> self, ProxyCore::Forward what);
 
     void welcome(Socket socket);
+    bool read(ProxyClientId id, Connection& client);
     void pump();
     void flush(ProxyClientId id, const Shared& client);
     void drop(ProxyClientId id);
@@ -154,21 +155,36 @@ asio::awaitable<void> Proxy::Impl::serve(std::shared_ptr<Impl> self, ProxyClient
             co_await client->wake.async_wait(use_tuple);
             continue;
         }
-        const auto [error, size] =
-            co_await client->socket.async_read_some(asio::buffer(client->in), use_tuple);
-        if (!error) {
-            self->core_.received(id, std::string_view(client->in.data(), size));
-            self->pump();
+        const auto [error] = co_await client->socket.async_wait(Socket::wait_read, use_tuple);
+        if (!error && self->read(id, *client))
             continue;
-        }
         // Behind a half-closed socket (nc -N, socat) somebody still waits for the answers.
         client->at_eof = true;
-        if (error != asio::error::eof || hung_up(client->socket.native_handle()))
+        if (error || hung_up(client->socket.native_handle()))
             self->drop(id);
         else
             self->pump();
         co_return;
     }
+}
+
+/// False at the EOF, and when it can't be read from any more.
+bool Proxy::Impl::read(ProxyClientId id, Connection& client) {
+    auto got =
+        receive(client.socket.native_handle(), client.in, core_.policy().takes_descriptors());
+    if (got.error == EAGAIN)
+        return true;
+    if (got.error != 0)
+        drop(id);
+    if (got.size == 0)
+        return false;
+    const std::string_view bytes(client.in.data(), got.size);
+    core_.received(id, bytes.substr(0, got.fd_at));
+    if (got.fd)
+        core_.received(id, std::move(got.fd));
+    core_.received(id, bytes.substr(got.fd_at));
+    pump();
+    return true;
 }
 
 asio::awaitable<void> Proxy::Impl::write(std::shared_ptr<Impl> self, ProxyClientId id,
@@ -225,7 +241,8 @@ asio::awaitable<void> Proxy::Impl::forward(std::shared_ptr<Impl> self, ProxyCore
     const auto upstream = self->upstream_;
     if (!upstream) // closed meanwhile
         co_return;
-    const auto command = what.command;
+    auto command = what.command;
+    command.fd = nullptr; // the session's to close once it is written
     const auto& hooks = self->hooks_;
     if (hooks.tainted && !ProxyPolicy::only_looks(command.name))
         hooks.tainted(command.name);

@@ -27,8 +27,8 @@ struct ProxyHooks {
 /// shared with us. Tools can't tell it from QEMU, but that it offers no capabilities, and refuses
 /// what its policy does.
 ///
-/// Clients must be root or of this process's user (SO_PEERCRED). File descriptors they send are
-/// closed by the kernel: nothing is received that could take them.
+/// Clients must be root or of this process's user (SO_PEERCRED). File descriptors they send go to
+/// QEMU with getfd and add-fd where the policy lets these pass, and are closed otherwise.
 ///
 /// Threads: everything, destruction included, on the executor, which runs one handler at a time.
 class Proxy {

@@ -20,24 +20,41 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 namespace {
 
+struct Log {
+    fs::path path;
+    std::string absent; ///< what to do when there is none
+};
+
 /// ID or FILE: what has a slash in it is a file, then a sandbox that is known, then a file.
-fs::path log_path(const Arguments& arguments) {
+Log find_log(const Arguments& arguments) {
     const auto& subject = arguments.subject;
     if (subject.find('/') != std::string::npos)
-        return subject;
+        return {subject, "name a file that is there, or a sandbox: kata-vfio list shows them"};
     const auto host = open_host(arguments);
     const auto ids = host.state.sandbox_ids();
     if (std::ranges::find(ids, subject) != ids.end())
-        return plugin::qmp_log_path(host.state, subject);
+        return {plugin::qmp_log_path(host.state, subject),
+                "set qmp_log = true in [vfio] of configuration.toml; what then goes over the "
+                "sandbox's QMP connection is recorded"};
     std::error_code error;
     if (fs::exists(subject, error))
-        return subject;
+        return {subject, ""};
     Failure failure(Errc::sandbox_not_found,
                     quoted(subject) + " is neither a sandbox known here nor a file");
     const auto meant = nearest(subject, ids);
     throw failure.remedy(meant.empty() ? "kata-vfio list shows the sandboxes; a released one's log "
                                          "went with it"
                                        : "did you mean " + meant + "?");
+}
+
+qemu::WireHistory read_log(const Log& log) {
+    try {
+        return qemu::read_wire_log(log.path);
+    } catch (Failure& failure) {
+        if (failure.code() != Errc::host_io || !failure.advice().empty())
+            throw;
+        throw failure.remedy(log.absent);
+    }
 }
 
 std::int64_t slow_limit(const Arguments& arguments) {
@@ -98,9 +115,8 @@ Trace make_trace(std::string title, qemu::WireHistory history, const std::string
 
 int trace(const Arguments& arguments, Io& io) {
     const auto slow_us = slow_limit(arguments);
-    const auto path = log_path(arguments);
-    const auto made =
-        make_trace(path.string(), qemu::read_wire_log(path), arguments.device, slow_us);
+    const auto log = find_log(arguments);
+    const auto made = make_trace(log.path.string(), read_log(log), arguments.device, slow_us);
     const auto& history = made.history;
     for (const auto& problem : history.problems)
         io.err << "kata-vfio: " << printable(problem) << '\n';

@@ -44,6 +44,7 @@ json::object event_json(const Trace& trace, const qemu::TimelineEvent& event) {
             {"connection", event.connection},
             {"event", valid_utf8(event.name)},
             {"device", text_or_null(valid_utf8(event.device))},
+            {"synthesised", event.synthesised},
             {"received", trace.history.records[event.record].message},
             {"received_at", where(trace, event.record)}};
 }

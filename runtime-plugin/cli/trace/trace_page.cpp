@@ -202,8 +202,12 @@ class Page {
                 each.events.size()};
     }
     json::array event(const qemu::TimelineEvent& each, json::array& lanes) {
-        return {each.connection,       lane_of(each.device, lanes), since(each.us),
-                valid_utf8(each.name), valid_utf8(each.data),       bodies_.at(each.record)};
+        return {each.connection,
+                lane_of(each.device, lanes),
+                since(each.us),
+                valid_utf8(each.name) + (each.synthesised ? " (synthesised)" : ""),
+                valid_utf8(each.data),
+                bodies_.at(each.record)};
     }
     json::array remark(const qemu::Remark& each) {
         const bool has_body = each.record && !trace_.history.records[*each.record].text.empty();

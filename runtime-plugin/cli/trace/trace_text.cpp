@@ -101,7 +101,8 @@ std::vector<Row> rows_of(const Trace& trace) {
     }
     for (const auto& event : timeline.events)
         add(event.us, event.record, event.connection, "", event.device,
-            "event " + event.name + (event.data.empty() ? "" : " ") + event.data);
+            "event " + event.name + (event.data.empty() ? "" : " ") + event.data +
+                (event.synthesised ? " (synthesised)" : ""));
     for (const auto& remark : timeline.remarks)
         add(remark.us, remark.record.value_or(0), remark.connection, "", "", remark_text(remark));
     std::ranges::sort(rows, [](const Row& left, const Row& right) {

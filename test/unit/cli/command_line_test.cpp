@@ -81,8 +81,34 @@ TEST(CommandLine, WrongUsageNamesWhatWasMeant) {
     EXPECT_THAT(refusal({"attach", "s1"}), StartsWith("attach: DEVICE is required"));
     EXPECT_THAT(refusal({"attach", "s1"}), HasSubstr("see kata-vfio attach --help"));
     EXPECT_THAT(refusal({"sandbox", "open"}), HasSubstr("see kata-vfio sandbox open --help"));
-    EXPECT_THAT(refusal({"gpus", "--al"}), HasSubstr("--al"));
-    EXPECT_THAT(refusal({"sandbox", "opn", "s1"}), HasSubstr("see kata-vfio sandbox --help"));
+    const std::pair<std::vector<std::string>, const char*> typed[] = {
+        {{"gpus", "--al"}, "'--al' is no option of kata-vfio gpus; did you mean --all?"},
+        {{"attach", "s1", "d", "--dryrun"},
+         "'--dryrun' is no option of kata-vfio attach; did you mean --dry-run?"},
+        {{"--jsn", "list"}, "'--jsn' is no option of kata-vfio; did you mean --json?"},
+        {{"--dry-run", "attach", "s1", "d"},
+         "'--dry-run' is no option of kata-vfio; did you mean --dry-run of attach or reconcile? It "
+         "stands behind that"},
+        {{"--dryrun", "attach"},
+         "'--dryrun' is no option of kata-vfio; did you mean --dry-run of attach or reconcile? It "
+         "stands behind that"},
+        {{"detach", "s1", "d", "--qpm", "p"},
+         "'--qpm' is no option of kata-vfio detach; did you mean --qmp of sandbox open? It stands "
+         "behind that"},
+        {{"list", "--zzz=1"}, "'--zzz' is no option of kata-vfio list; see kata-vfio list --help"},
+        {{"sandbox", "open", "s1", "--annotation", "--x", "--qpm", "p"},
+         "'--qpm' is no option of kata-vfio sandbox open; did you mean --qmp?"},
+        {{"sandbox", "opn", "s1"}, "'opn' is no verb of kata-vfio sandbox; did you mean open?"},
+        {{"sandbox", "zzz"},
+         "'zzz' is no verb of kata-vfio sandbox; kata-vfio sandbox --help lists them"},
+        {{"release", "s1"}, "'release' is no verb of kata-vfio; did you mean sandbox release?"},
+        {{"enabel"}, "'enabel' is no verb of kata-vfio; did you mean config enable?"},
+        {{"help"}, "'help' is no verb of kata-vfio; kata-vfio --help"},
+        {{"help", "attach"}, "'help' is no verb of kata-vfio; kata-vfio attach --help"},
+        {{"--help", "x"}, "taken"},
+    };
+    for (const auto& [args, text] : typed)
+        EXPECT_EQ(refusal(args), text);
     EXPECT_THAT(refusal({"bind", "a", "b"}), HasSubstr("b"));
     EXPECT_THAT(refusal({}), HasSubstr("see kata-vfio --help"));
 }
@@ -117,6 +143,12 @@ TEST(CommandLine, HelpEverywhereWithExamples) {
     EXPECT_THAT(command({"attach", "--help"}).out, HasSubstr("--dry-run"));
     EXPECT_THAT(command({"--help"}).out, HasSubstr("130 cancelled"));
     EXPECT_THAT(command({"--help"}).out, testing::Not(HasSubstr("--root")));
+    for (const std::string family : {"sandbox", "config"}) {
+        const auto help = command({family, "--help"}).out;
+        EXPECT_THAT(help, HasSubstr("Examples:\n  kata-vfio " + family));
+        EXPECT_THAT(help, testing::Not(HasSubstr("kata-vfio gpus")));
+        EXPECT_THAT(help, testing::Not(HasSubstr("kata-vfio attach")));
+    }
     EXPECT_EQ(command({"--version"}).out, "kata-vfio " KATA_VFIO_VERSION "\n");
 }
 

@@ -59,6 +59,27 @@ TEST_F(ConfigVerbs, CheckNamesEveryFindingAndWarning) {
     EXPECT_EQ(json.json().at("warnings").as_array().size(), 1u);
 }
 
+// A wrong type does not hide a broken rule; the rule about the value itself is not told twice.
+TEST_F(ConfigVerbs, CheckTellsWrongTypesAndBrokenRulesTogether) {
+    const auto file = write("[hypervisor.qemu]\nmachine_type = \"q35\"\n"
+                            "hotplug_vfio_on_root_bus = \"yes\"\n[vfio.timeouts]\nquery = 0\n");
+    const auto plain = run({"config", "check"});
+    EXPECT_EQ(plain.status, 3);
+    const auto json = run({"config", "check", "--json"}).json();
+    std::vector<std::string> told;
+    for (const auto& finding : json.at("findings").as_array())
+        told.push_back(std::to_string(finding.at("line").as_int64()) + " " +
+                       std::string(finding.at("key").as_string()));
+    EXPECT_THAT(told,
+                testing::ElementsAre("3 hotplug_vfio_on_root_bus", "5 query", "2 machine_type"));
+    for (const auto* place : {":2:16 machine_type: ", ":3:28 hotplug_vfio", ":5:9 query: "})
+        EXPECT_THAT(plain.err, HasSubstr(file + place));
+
+    write("[hypervisor.qemu\nmachine_type = \"q35\"\n");
+    const auto broken = run({"config", "check", "--json"}).json();
+    EXPECT_EQ(broken.at("findings").as_array().size(), 1u) << "nothing is known of the rest";
+}
+
 TEST_F(ConfigVerbs, WhatCantBeReadEndsWith3) {
     write("[hypervisor.qemu]\nmachine_type = 7\n");
     const auto refused = run({"config", "check", "--json"});
@@ -72,6 +93,7 @@ TEST_F(ConfigVerbs, NoneAtAllNamesThePlaces) {
     const auto refused = run({"config", "show"});
     EXPECT_EQ(refused.status, 3);
     EXPECT_THAT(refused.err, HasSubstr("etc/kata-containers/configuration.toml"));
+    EXPECT_THAT(refused.err, HasSubstr("--config FILE"));
 }
 
 TEST_F(ConfigVerbs, EnableUncommentsTheLine) {
@@ -86,6 +108,26 @@ TEST_F(ConfigVerbs, EnableUncommentsTheLine) {
     EXPECT_EQ(again.at("edit"), "none");
     EXPECT_EQ(again.at("line"), 3);
     EXPECT_EQ(again.at("left"), boost::json::array());
+}
+
+TEST_F(ConfigVerbs, CheckSaysWhichFileToEnable) {
+    const auto file = root.at("/opt/mine.toml").string();
+    for (const auto* text :
+         {"", "hotplug_vfio_on_root_bus = false\n", "# hotplug_vfio_on_root_bus = true\n"}) {
+        root.write("/opt/mine.toml", std::string("[hypervisor.qemu]\n") + text);
+        EXPECT_THAT(run({"config", "check", file}).err,
+                    HasSubstr("run kata-vfio config enable " + file + ", or "));
+    }
+}
+
+TEST_F(ConfigVerbs, EnableTellsOfAMisspeltKeyThatIsLeft) {
+    write("[hypervisor.qemu]\nhotplug_vfio_on_rootbus = true\n");
+    const auto done = run({"config", "enable"});
+    EXPECT_EQ(done.status, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("warning: "));
+    EXPECT_THAT(done.out, HasSubstr("hotplug_vfio_on_rootbus"));
+    const auto json = run({"config", "enable", "--json"}).json();
+    EXPECT_EQ(json.at("warnings").as_array().size(), 1u);
 }
 
 TEST_F(ConfigVerbs, EnableTellsWhatIsStillInTheWay) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 namespace kata_vfio::cli {
 namespace {
 
@@ -29,6 +31,11 @@ TEST(FailureText, NamesWhoSaidIt) {
     EXPECT_EQ(said(Errc::host_timeout), "  the kernel said: w\n");
     EXPECT_EQ(said(Errc::bind_failed), "  the kernel said: w\n");
     EXPECT_EQ(said(Errc::internal), "  reason: w\n");
+    for (const auto code : {Errc::monitor_missing, Errc::monitor_refused, Errc::monitor_busy})
+        EXPECT_EQ(said(code), "  the kernel said: w\n");
+    EXPECT_EQ(said(Errc::qemu_gone), "  reason: w\n");
+    EXPECT_EQ(failure_text(Failure(Errc::qemu_gone, "p").sys(ECONNRESET)),
+              "kata-vfio: p\n  the kernel said: Connection reset by peer\n");
 }
 
 TEST(FailureText, LaterLinesAreSetInAndControlBytesShown) {

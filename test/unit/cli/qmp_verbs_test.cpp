@@ -18,6 +18,7 @@ namespace {
 
 using fake::FakeQmp;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 using Lines = std::vector<std::string>;
 
@@ -60,7 +61,9 @@ TEST(QmpVerb, ASandboxWithoutProxySaysWhatToSwitchOn) {
     EXPECT_THAT(ask("s1").err, HasSubstr("sandbox s1 is not known here"));
     root.write("/run/kata-vfio/sandboxes/s1/state.json", "{}");
     EXPECT_EQ(ask("s1").status, 5);
+    EXPECT_THAT(ask("s1").err, HasSubstr("sandbox s1 has no QMP proxy\n"));
     EXPECT_THAT(ask("s1").err, HasSubstr("set qmp_proxy = \"read-only\" (or \"unsafe\")"));
+    EXPECT_THAT(ask("s1").err, Not(HasSubstr("the kernel said"))) << "nobody was asked";
     EXPECT_EQ(ask("../s1").status, 2);
     EXPECT_EQ(command({"qmp"}).status, 2);
 }

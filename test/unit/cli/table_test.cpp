@@ -11,6 +11,7 @@ namespace {
 TEST(Table, AlignsColumnsAndLeavesNoWhiteSpaceAtTheEnd) {
     Table table({"A", "LONGER", "C"});
     EXPECT_TRUE(table.empty());
+    EXPECT_EQ(table.str(), "none\n");
     table.row({"wide cell", "x", "last"});
     table.row({"y", "", ""});
     EXPECT_FALSE(table.empty());

@@ -177,7 +177,7 @@ TEST_F(TraceVerb, WrongNames) {
     const auto missing = run({"trace", "/nowhere/wire.log"});
     EXPECT_EQ(missing.status, 4);
     EXPECT_THAT(missing.err, StartsWith("kata-vfio: there is no QMP log /nowhere/wire.log\n"));
-    EXPECT_THAT(missing.err, HasSubstr("set qmp_log = true in [vfio]"));
+    EXPECT_THAT(missing.err, HasSubstr("what to do: name a file that is there, or a sandbox"));
 
     root.write("/run/kata-vfio/sandboxes/sandbox-1/state.json", "{}");
     const auto nearly = run({"trace", "sandbox-2"});
@@ -189,6 +189,7 @@ TEST_F(TraceVerb, WrongNames) {
     const auto off = run({"trace", "sandbox-1"});
     EXPECT_EQ(off.status, 4);
     EXPECT_THAT(off.err, HasSubstr("there is no QMP log " + root.path().string()));
+    EXPECT_THAT(off.err, HasSubstr("set qmp_log = true in [vfio]"));
 
     EXPECT_EQ(run({"trace", fixture, "--slow", "-1"}).status, 2);
     EXPECT_EQ(run({"trace", fixture, "--slow", "soon"}).status, 2);

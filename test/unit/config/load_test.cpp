@@ -237,16 +237,23 @@ TEST(LoadText, AWrongValueLeavesTheOthersOfTheFileInPlace) {
     EXPECT_FALSE(c.where.contains("hypervisor.qemu.kernel"));
 }
 
-TEST(Find, EnvironmentThenEtcThenUsrShare) {
+TEST(Find, EnvironmentThenEtcThenUsrShareThenOptKata) {
     Scratch root;
     const auto found = [&](const char* env) {
         return root.relative(config::find(root.path(), env).string());
     };
     EXPECT_EQ(root.relative(thrown([&] { config::find(root.path(), nullptr); })),
-              "config_invalid: no configuration.toml: neither "
-              "etc/kata-containers/configuration.toml nor "
-              "usr/share/defaults/kata-containers/configuration.toml exists, and KATA_CONF_FILE is "
-              "not set; install Kata's configuration.toml at one of these, or name one");
+              "config_invalid: no configuration.toml: none of "
+              "etc/kata-containers/configuration.toml, "
+              "usr/share/defaults/kata-containers/configuration.toml, "
+              "opt/kata/share/defaults/kata-containers/configuration.toml and "
+              "opt/kata/share/defaults/kata-containers/configuration-qemu.toml exists, and "
+              "KATA_CONF_FILE is not set; install Kata's configuration.toml at one of these, or "
+              "name another: --config FILE, or KATA_CONF_FILE");
+    for (const std::string place : {"configuration-qemu.toml", "configuration.toml"}) {
+        root.write("opt/kata/share/defaults/kata-containers/" + place, on);
+        EXPECT_EQ(found(nullptr), "opt/kata/share/defaults/kata-containers/" + place);
+    }
     root.write("usr/share/defaults/kata-containers/configuration.toml", on);
     EXPECT_EQ(found(nullptr), "usr/share/defaults/kata-containers/configuration.toml");
     root.write("etc/kata-containers/configuration.toml", on);

@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
 
+using namespace kata_vfio;
 using namespace kata_vfio::qemu;
 namespace json = boost::json;
 
@@ -182,4 +183,34 @@ TEST(ProxyClient, StopsReadingWhenMuchIsWaiting) {
     talk.client.answer(json::value(nullptr));
     talk.say("");
     EXPECT_TRUE(talk.client.wants_input());
+}
+
+TEST(ProxyClient, ADescriptorGoesWithTheCommandItCameWith) {
+    const auto fd = std::make_shared<const UniqueFd>();
+    const std::pair<const char*, bool> commands[] = {
+        {R"({"execute":"getfd","arguments":{"fdname":"a"}})", true},
+        {R"({"execute":"add-fd"})", true},
+        {R"({"execute":"add-fd","arguments":{"fdset-id":1,"opaque":"x"}})", true},
+        // QEMU would refuse these without taking it, and give it to the next getfd of anybody.
+        {R"({"execute":"getfd"})", false},
+        {R"({"execute":"getfd","arguments":{"fdname":1}})", false},
+        {R"({"execute":"getfd","arguments":{"fdname":"a","x":1}})", false},
+        {R"({"execute":"add-fd","arguments":{"fdset-id":"1"}})", false},
+        {R"({"execute":"add-fd","arguments":{"x":"1"}})", false},
+        {R"({"execute":"query-status"})", false},
+    };
+    for (const auto& [command, goes] : commands) {
+        SCOPED_TRACE(command);
+        Talk talk;
+        talk.client.received(fd);
+        talk.say(command);
+        ASSERT_EQ(talk.commands.size(), 1u);
+        EXPECT_EQ(talk.commands[0].fd, goes ? fd : nullptr);
+        talk.client.answer(json::value());
+        talk.say(R"({"execute":"getfd","arguments":{"fdname":"b"}})");
+        ASSERT_EQ(talk.commands.size(), 2u);
+        EXPECT_EQ(talk.commands[1].fd, nullptr) << "one of an earlier command";
+        talk.commands.clear();
+        EXPECT_EQ(fd.use_count(), 1) << "kept";
+    }
 }

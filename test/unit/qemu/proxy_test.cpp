@@ -269,43 +269,57 @@ TEST_F(ProxyTest, UnsafeTellsWhatPassed) {
         EXPECT_EQ(host.tainted(), std::vector<std::string>{});
         client.ask("{'execute':'device_add','arguments':{'driver':'x','id':'d0'}}");
         client.ask("{'execute':'device_del','arguments':{'id':'d1'}}");
-        client.ask("{'execute':'getfd','arguments':{'fdname':'x'}}");
         EXPECT_EQ(host.tainted(), (std::vector<std::string>{"device_add", "device_del"}));
         EXPECT_EQ(host.devices(), std::vector<std::string>{"device_add d0"});
     }
     EXPECT_EQ(peer.finish(), std::vector<std::string>{});
 }
 
-TEST_F(ProxyTest, DescriptorsAreClosed) {
+// Whatever a client sends them with, and whether or not the proxy reads them at all.
+TEST_F(ProxyTest, DescriptorsThatAreNotUsedAreClosed) {
+    for (const auto mode : {ProxyMode::read_only, ProxyMode::unsafe}) {
+        FakeQmp peer;
+        peer.greeting().capabilities().expect("query-a").reply(1);
+        peer.start();
+        {
+            ProxyHost host(peer.path(), path(), mode);
+            RawClient client(path());
+            client.negotiate();
+            int ends[2];
+            ASSERT_EQ(::pipe(ends), 0);
+            UniqueFd in(ends[0]), out(ends[1]);
+            client.send("{'execute':'query-a'}", out.get(), 5);
+            EXPECT_EQ(client.line(), "{\"return\": 1}\r\n");
+            client.send("{] ", out.get()); // complained about
+            EXPECT_NE(client.line().find("JSON parse error"), std::string::npos);
+            client.send("{'execute':", out.get()); // replaced by the next
+            client.send("'no-such-command', 'x': 1}", out.get(), 253);
+            EXPECT_NE(client.line().find("is unexpected"), std::string::npos);
+            client.send("{'exec", out.get()); // never complete
+            client.shut_down_writing();
+            EXPECT_EQ(client.until_eof(), "");
+            out.reset();
+            char byte;
+            EXPECT_EQ(::read(in.get(), &byte, 1), 0) << "somebody still holds the pipe's other end";
+        }
+        EXPECT_EQ(peer.finish(), std::vector<std::string>{});
+    }
+}
+
+TEST_F(ProxyTest, ReadOnlyRefusesDescriptorsInQemusWords) {
     FakeQmp peer;
-    peer.greeting().capabilities().expect("query-a").reply(1);
-    peer.start();
+    peer.greeting().capabilities().expect_hangup().start();
     {
-        ProxyHost host(peer.path(), path(), ProxyMode::unsafe);
+        ProxyHost host(peer.path(), path(), ProxyMode::read_only);
         RawClient client(path());
         client.negotiate();
-        int ends[2];
-        ASSERT_EQ(::pipe(ends), 0);
-        UniqueFd in(ends[0]), out(ends[1]);
-        char text[] = "{'execute':'query-a'}";
-        iovec part{text, sizeof text - 1};
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control;
-        message.msg_controllen = sizeof control;
-        auto* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        const int fd = out.get();
-        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-        ASSERT_GT(::sendmsg(client.fd(), &message, 0), 0);
-        out.reset();
-        EXPECT_EQ(client.line(), "{\"return\": 1}\r\n");
-        char byte;
-        EXPECT_EQ(::read(in.get(), &byte, 1), 0) << "somebody still holds the pipe's other end";
+        for (const std::string name : {"getfd", "add-fd"}) {
+            client.send("{'execute':'" + name + "'}", client.fd());
+            EXPECT_EQ(client.line(),
+                      "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"Command " + name +
+                          " has been disabled: the proxy is read-only; [vfio] qmp_proxy = "
+                          "\\\"unsafe\\\" lets it pass\"}}\r\n");
+        }
     }
     EXPECT_EQ(peer.finish(), std::vector<std::string>{});
 }

@@ -124,6 +124,21 @@ TEST(Timeline, AttachAndDetach) {
     EXPECT_EQ(got.end_us, 70000);
 }
 
+TEST(Timeline, ASynthesisedEventIsMarkedAndCounts) {
+    const auto got =
+        Log()
+            .event(1, "STOP", "{}")
+            .add(2, R"("synthesised","message":{"event":"DEVICE_DELETED","data":{"device":"gpu0"},)"
+                    R"("synthesised":true})")
+            .timeline();
+    ASSERT_EQ(got.events.size(), 2u);
+    EXPECT_FALSE(got.events[0].synthesised);
+    EXPECT_TRUE(got.events[1].synthesised);
+    EXPECT_EQ(got.events[1].device, "gpu0");
+    ASSERT_EQ(got.lanes.size(), 1u);
+    EXPECT_EQ(phases(got.lanes[0]), "gone@2 ");
+}
+
 TEST(Timeline, RepliesFindTheirCommandByIdWhateverTheOrder) {
     const auto got = Log()
                          .sent(1, R"({"execute":"a","id":"x"})")

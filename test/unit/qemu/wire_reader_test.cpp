@@ -108,7 +108,7 @@ TEST(WireReader, ARotatedSetIsReadOldestFirst) {
     EXPECT_EQ(got.files.size(), 4u);
 }
 
-TEST(WireReader, NoneAtAllSaysHowToHaveOne) {
+TEST(WireReader, NoneAtAllIsNamed) {
     TempDir directory;
     try {
         read_wire_log(directory.path() / "wire.log");
@@ -116,7 +116,6 @@ TEST(WireReader, NoneAtAllSaysHowToHaveOne) {
     } catch (const Failure& failure) {
         EXPECT_EQ(failure.code(), Errc::host_io);
         EXPECT_THAT(failure.problem(), StartsWith("there is no QMP log /"));
-        EXPECT_THAT(failure.advice(), HasSubstr("qmp_log = true"));
     }
     EXPECT_THROW(read_wire_log(directory.path()), Failure) << "a directory";
 }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/plugin/qemu_owner.hpp"
+
+#include "config/base/failure.hpp"
+
+namespace kata_vfio::plugin {
+namespace fs = std::filesystem;
+namespace {
+
+bool same_qemu(const SandboxState& one, const SandboxState& other) {
+    if (one.qemu_pid != 0 && other.qemu_pid != 0)
+        return one.qemu_pid == other.qemu_pid && one.qemu_start == other.qemu_start;
+    std::error_code none; // not there: not the same file either
+    return one.qmp_socket == other.qmp_socket ||
+           fs::equivalent(one.qmp_socket, other.qmp_socket, none);
+}
+
+std::optional<SandboxState> readable_state(const fs::path& directory) {
+    try {
+        return load_state(directory);
+    } catch (const Failure&) {
+        return std::nullopt;
+    }
+}
+
+} // namespace
+
+void refuse_second_sandbox(const StateDir& directory, const SandboxState& sandbox) {
+    for (const auto& id : directory.sandbox_ids()) {
+        if (id == sandbox.id)
+            continue;
+        const auto other = readable_state(directory.sandbox(id));
+        if (!other || !same_qemu(sandbox, *other))
+            continue;
+        throw Failure(Errc::invalid_argument,
+                      "the QEMU at " + sandbox.qmp_socket + " is sandbox " + id + "'s already")
+            .blocked_by("sandbox " + id + ", with " + std::to_string(other->attachments.size()) +
+                        (other->attachments.size() == 1 ? " attachment" : " attachments") +
+                        " and the monitor " + other->qmp_socket)
+            .remedy("use sandbox " + id + ", or release it first: kata-vfio sandbox release " + id);
+    }
+}
+
+} // namespace kata_vfio::plugin
