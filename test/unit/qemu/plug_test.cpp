@@ -7,6 +7,7 @@
 using namespace kata_vfio;
 using namespace kata_vfio::qemu;
 using namespace std::chrono_literals;
+using fake::failure_of;
 using fake::FakeMachine;
 using fake::FakeQmp;
 using fake::run;
