@@ -3,16 +3,24 @@
 
 #include "config/base/failure.hpp"
 
+#include <sys/stat.h>
+
 namespace kata_vfio::plugin {
 namespace fs = std::filesystem;
 namespace {
 
+/// Of sockets std::filesystem::equivalent() can't tell.
+bool same_file(const std::string& one, const std::string& other) {
+    struct stat first {
+    }, second{};
+    return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 bool same_qemu(const SandboxState& one, const SandboxState& other) {
     if (one.qemu_pid != 0 && other.qemu_pid != 0)
         return one.qemu_pid == other.qemu_pid && one.qemu_start == other.qemu_start;
-    std::error_code none; // not there: not the same file either
-    return one.qmp_socket == other.qmp_socket ||
-           fs::equivalent(one.qmp_socket, other.qmp_socket, none);
+    return one.qmp_socket == other.qmp_socket || same_file(one.qmp_socket, other.qmp_socket);
 }
 
 std::optional<SandboxState> readable_state(const fs::path& directory) {

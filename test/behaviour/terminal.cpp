@@ -4,14 +4,17 @@
 #include <poll.h>
 #include <pty.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace kata_vfio::behaviour {
@@ -113,6 +116,18 @@ std::string Terminal::until(std::string_view text) {
         }
         if (!more())
             throw std::runtime_error("it ended without '" + std::string(text) + "': " + shown_);
+    }
+}
+
+std::string Terminal::prompt(std::string_view text) {
+    auto seen = until(text);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    for (termios mode{};;) { // nothing tells of it
+        if (::tcgetattr(master_.get(), &mode) == 0 && (mode.c_lflag & ICANON) == 0)
+            return seen;
+        if (std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error("it shows a prompt and takes whole lines only");
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
 }
 

@@ -26,6 +26,9 @@ class Terminal {
     /// What has been shown since the last call, up to and with `text`: escape sequences taken out,
     /// line ends as \n. Throws std::runtime_error with what came when that never comes.
     std::string until(std::string_view text);
+    /// As until(), and then until the program takes keys one by one: libedit shows its prompt first
+    /// and switches the terminal afterwards, and a Ctrl-D between the two is lost.
+    std::string prompt(std::string_view text);
     /// What is left up to the program's end.
     std::string rest();
     /// Behind rest(): exit status, or 128 + signal.
