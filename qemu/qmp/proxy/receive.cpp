@@ -82,8 +82,11 @@ ProxyReceived receive(int socket, std::span<char> into, bool descriptors) {
     }
     for (auto& byte : into) {
         UniqueFd fd;
-        if (receive_byte(socket, byte, fd) <= 0)
-            break; // what was there is gone: the next call tells why
+        if (const auto size = receive_byte(socket, byte, fd); size <= 0) {
+            if (received.size == 0)
+                (void)ended(size);
+            break; // otherwise the next call tells why
+        }
         ++received.size;
         if (!fd)
             continue;

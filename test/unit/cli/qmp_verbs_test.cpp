@@ -169,6 +169,8 @@ TEST(QmpText, PrettyAndEvents) {
     event.microseconds = 42;
     event.data["x"] = 1;
     EXPECT_EQ(event_text(event), "2023-11-14T22:13:20.000042Z STOP {\"x\":1}\n");
+    event.synthesised = true;
+    EXPECT_EQ(event_text(event), "2023-11-14T22:13:20.000042Z STOP {\"x\":1} (synthesised)\n");
 }
 
 TEST(QmpHistory, IsKeptAndOursAlone) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/qmp/message.hpp"
 
+#include <boost/json/serialize.hpp>
 #include <gtest/gtest.h>
 
 using namespace kata_vfio::qemu;
@@ -90,4 +91,16 @@ TEST(Message, WhatCannotBeUsedIsBadNotFatal) {
          {"{]", "", "{\"a\":\"\\ud800\"}", "{\"a\":\"\x01\"}", "{\"a\":\"\xff\"}"})
         EXPECT_TRUE(std::holds_alternative<BadMessage>(parse_message(text))) << text;
     EXPECT_EQ(as<BadMessage>("{" + std::string(1000, ' ') + "]").text.size(), 256u);
+}
+
+// QEMU never says so, a proxy of ours does.
+TEST(Message, ASynthesisedEventIsKnownAsOneAndPrintedAsOne) {
+    const auto event = as<Event>(
+        R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "synthesised": true})");
+    EXPECT_TRUE(event.synthesised);
+    EXPECT_EQ(json::serialize(event_json(event)),
+              R"({"timestamp":{"seconds":1,"microseconds":2},"event":"STOP","synthesised":true})");
+    for (const auto* other :
+         {R"({"event": "STOP"})", R"({"event": "STOP", "synthesised": "true"})"})
+        EXPECT_FALSE(as<Event>(other).synthesised);
 }
