@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the service needs of Debian. Sets KATA_VFIO_SERVICE_FOUND, and says what is missing.
 set(_missing)
-foreach(_pair grpc++:libgrpc++-dev grpc:libgrpc-dev gpr:libgrpc-dev grpc++_reflection:libgrpc++-dev
+foreach(_pair grpc++:libgrpc++-dev grpc:libgrpc-dev gpr:libgrpc-dev absl_synchronization:libabsl-dev grpc++_reflection:libgrpc++-dev
               protobuf:libprotobuf-dev prometheus-cpp-core:prometheus-cpp-dev systemd:libsystemd-dev)
   string(REPLACE ":" ";" _pair ${_pair})
   list(GET _pair 0 _name)

@@ -76,7 +76,9 @@ std::string doubts_about(const std::filesystem::path& kernel) {
 int config_check(const Arguments& arguments, Io& io) {
     const auto file = file_of(arguments);
     const auto configuration = config::load(file);
-    const auto findings = config::validate(configuration);
+    auto findings = config::validate(configuration);
+    for (auto& finding : config::validate_daemon(configuration))
+        findings.push_back(std::move(finding));
     if (arguments.json) {
         const auto shown = config::show_json(configuration);
         json::object object{{"file", file.string()},
