@@ -93,7 +93,8 @@ class Daemon {
     asio::awaitable<void> start() {
         await_signal();
         // Before anybody is served: what died with the last daemon is put right.
-        auto report = co_await core_.reconcile("", false, {});
+        PluginInstance::Started nobody_asks;
+        auto report = co_await core_.reconcile("", false, std::move(nobody_asks));
         core_.tell(v1::Event::KIND_DAEMON_STARTED, nullptr,
                    [&](v1::Event& event) { *event.mutable_reconciled() = std::move(report); });
         const auto metrics = options_.metrics.empty() ? settings().metrics : options_.metrics;

@@ -57,8 +57,8 @@ void DaemonProcess::spawn(const std::vector<std::string>& args, int listening) {
             settings.emplace_back(*each);
     settings.push_back("NOTIFY_SOCKET=" + (directory_ / "notify").string());
     settings.push_back("KATA_VFIO_PLUGIN=" + std::string(test::library));
-    // sd_listen_fds() wants to be the one that is meant: digits in place, filled in by the child.
-    std::string listen_pid = "LISTEN_PID=0000000000";
+    // sd_listen_fds() wants to be the one that is meant: written in place, filled in by the child.
+    std::string listen_pid = "LISTEN_PID=          ";
     if (listening >= 0) {
         settings.emplace_back("LISTEN_FDS=1");
         settings.push_back(listen_pid);
@@ -78,7 +78,7 @@ void DaemonProcess::spawn(const std::vector<std::string>& args, int listening) {
             else
                 ::dup2(listening, 3);
             long rest = ::getpid();
-            for (int i = 9; i >= 0; --i, rest /= 10)
+            for (int i = 9; rest > 0; --i, rest /= 10) // behind spaces: zeros would be octal
                 pid_digits[i] = static_cast<char>('0' + rest % 10);
         }
         ::execve(argv[0], argv.data(), envp.data());
