@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/keys.hpp"
 
+#include "config/daemon_keys.hpp"
+
 #include <limits>
 
 namespace kata_vfio::config {
@@ -356,7 +358,8 @@ std::vector<Key> timeout_keys() {
 
 std::vector<Key> all_keys() {
     std::vector<Key> rows;
-    for (auto part : {hypervisor_keys(), runtime_keys(), vfio_keys(), timeout_keys()})
+    for (auto part :
+         {hypervisor_keys(), runtime_keys(), vfio_keys(), timeout_keys(), daemon_keys()})
         rows.insert(rows.end(), part.begin(), part.end());
     return rows;
 }

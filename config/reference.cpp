@@ -45,6 +45,12 @@ broken rules together, and the exit status of the command line is 3; of a file t
 | `state_dir_is_usable` | `state_dir` relative, `/`, with `.` or `..` in it, or over 64 bytes |
 | `resend_is_within_unplug` | `unplug_resend` not below `unplug` |
 | `redactions_name_members` | an entry of `qmp_log_redact` that is empty or has an empty step (`a..b`) |
+| `daemon_socket_is_usable` | `socket` of `[vfio.daemon]` relative, or over 107 bytes |
+| `daemon_uids_are_numbers` | an entry of `allowed_uids` that is no user's number |
+| `daemon_tcp_is_mutual` | `tcp` that is not HOST:PORT, or without all three of `tls_certificate`, `tls_key`, `tls_client_ca` |
+| `daemon_metrics_is_an_address` | `metrics` that is neither `unix:PATH` nor HOST:PORT |
+
+The last four, of `[vfio.daemon]`, stop `kata-vfiod` and `config check`; no device is refused for them.
 
 Warnings, which stop nothing: a key or table nobody knows (with the one probably meant), a key in the
 wrong table, and an obsolete key. Kata's other keys, 1.x to 3.x, are known by name and passed over.

@@ -72,6 +72,17 @@ struct Timeouts {
     std::chrono::milliseconds device_node{5000};   ///< 1 ms by the kernel, seconds by a busy udev
 };
 
+/// `[vfio.daemon]`: of kata-vfiod alone; the plugin does not look at them.
+struct Daemon {
+    std::string socket = "/run/kata-vfiod/kata-vfiod.sock"; ///< absolute
+    std::string socket_mode = "0600";                       ///< or "0660", "0666"
+    std::vector<std::string> allowed_uids;                  ///< none: the daemon's own alone
+    std::string tcp;                                        ///< "HOST:PORT"; "" is none
+    std::string tls_certificate, tls_key, tls_client_ca;    ///< PEM files; all with tcp
+    std::string metrics;                                    ///< "unix:PATH", "HOST:PORT" or ""
+    std::chrono::milliseconds drain{30000};                 ///< an unplug's 20 s and some more
+};
+
 /// `[vfio]`: our own keys, unknown to Kata (which ignores the table).
 struct Vfio {
     std::string state_dir = "/run/kata-vfio"; ///< absolute, below the host root
@@ -86,6 +97,7 @@ struct Vfio {
     std::string qmp_proxy = "off";                          ///< or "read-only", "unsafe"
     std::string iommufd = "off"; ///< or "auto": cdevs where kernel and QEMU have them
     Timeouts timeouts;
+    Daemon daemon;
 };
 
 /// Something to tell the user that does not stop us: an unknown, misplaced or obsolete key, or a

@@ -40,7 +40,14 @@ std::optional<Finding> state_dir_is_usable(const Configuration&);
 std::optional<Finding> resend_is_within_unplug(const Configuration&);
 std::optional<Finding> redactions_name_members(const Configuration&);
 
-/// All rules, in the order above.
+// Those of [vfio.daemon]: for kata-vfiod and `config check`, and no reason to refuse a device.
+std::optional<Finding> daemon_socket_is_usable(const Configuration&);
+std::optional<Finding> daemon_uids_are_numbers(const Configuration&);
+std::optional<Finding> daemon_tcp_is_mutual(const Configuration&);
+std::optional<Finding> daemon_metrics_is_an_address(const Configuration&);
+std::vector<Finding> validate_daemon(const Configuration&);
+
+/// All rules but the daemon's, in the order above.
 std::vector<Finding> validate(const Configuration&);
 
 /// What keeps a file from being loaded, and then the rules that are broken besides: none where a

@@ -5,7 +5,6 @@
 #include "runtime-plugin/cli/bound_record.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
-#include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "vfio/pci_function.hpp"
 #include "vfio/wait_path.hpp"
@@ -34,13 +33,12 @@ void settle_record(const Host& host, const BoundRecords& records, const vfio::Bi
 
 } // namespace
 
-BindReport bind_function(const Host& host, const std::string& bdf) {
+BindReport bind_function(const Host& host, const std::string& bdf, const GivenUp& given_up) {
     const auto address = vfio::PciAddress::require(bdf);
     const auto function = vfio::read_function(host.root, address);
     const int group = vfio::group_of(host.root, address);
     host.require_unclaimed(address.text(), plugin::function_claim(address.text()), group);
 
-    HeldSignals signals;
     const BoundRecords records(host.state);
     const auto kept = records.load(address);
     std::optional<vfio::BindRecord> written;
@@ -59,7 +57,7 @@ BindReport bind_function(const Host& host, const std::string& bdf) {
             settle_record(host, records, *written);
         throw;
     }
-    if (written && signals.take()) {
+    if (written && given_up()) {
         vfio::restore_driver(host.root, *written, host.timeouts.host_write);
         records.forget(address);
         throw Failure(Errc::cancelled, "cancelled: " + address.text() + " was given back to " +

@@ -21,10 +21,10 @@ struct BindReport {
     std::vector<vfio::Blocker> blockers;
 };
 
-/// Binds a function to vfio-pci, its earlier driver and override on disk before the first write. A
-/// SIGINT or SIGTERM meanwhile gives it back: Failure(cancelled). Throws besides what
+/// Binds a function to vfio-pci, its earlier driver and override on disk before the first write.
+/// When the caller has given up meanwhile it is given back: Failure(cancelled). Throws besides what
 /// bind_to_vfio() throws; device_in_use for a function of a sandbox.
-BindReport bind_function(const Host& host, const std::string& bdf);
+BindReport bind_function(const Host& host, const std::string& bdf, const GivenUp& given_up);
 
 boost::json::object bind_json(const BindReport& report);
 std::string bind_text(const BindReport& report);

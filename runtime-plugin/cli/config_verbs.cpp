@@ -82,7 +82,9 @@ int config_check(const Arguments& arguments, Io& io) {
     const auto file = file_of(arguments);
     const auto inspected = config::inspect(file);
     const auto& configuration = inspected.configuration;
-    const auto findings = config::validate(inspected);
+    auto findings = config::validate(inspected);
+    for (auto& finding : config::validate_daemon(configuration))
+        findings.push_back(std::move(finding));
     if (arguments.json) {
         const auto shown = config::show_json(configuration);
         json::object object{{"file", file.string()},

@@ -8,6 +8,7 @@
 #include "vfio/host_root.hpp"
 #include "vfio/pci_address.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -30,6 +31,10 @@ struct Host {
     void require_unclaimed(const std::string& what, const std::string& claim,
                            std::optional<int> group) const;
 };
+
+/// Asked when a change of the host is made, and can still be taken back: whether the caller does
+/// not want it any more (Ctrl-C; a client that is gone).
+using GivenUp = std::function<bool()>;
 
 /// Owners for a listing: a user who may not read the claims still gets the rest of it.
 class OwnerView {

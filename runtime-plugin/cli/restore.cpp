@@ -3,7 +3,6 @@
 #include "runtime-plugin/cli/bind.hpp"
 #include "runtime-plugin/cli/bound_record.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
-#include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "vfio/host_write.hpp"
 #include "vfio/pci_function.hpp"
@@ -99,7 +98,6 @@ RestoreReport restore_function(const Host& host, const std::string& bdf) {
     const auto function = vfio::read_function(host.root, address);
     host.require_unclaimed(address.text(), plugin::function_claim(address.text()),
                            function.iommu_group);
-    HeldSignals signals;
     const BoundRecords records(host.state);
     const auto record = records.load(address);
     auto report = record ? with_record(host, *record) : without_record(host, function);

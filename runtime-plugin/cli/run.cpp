@@ -13,6 +13,7 @@
 #include "runtime-plugin/cli/reconcile_text.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
+#include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "runtime-plugin/cli/trace/trace.hpp"
 #include "runtime-plugin/cli/types.hpp"
@@ -70,7 +71,10 @@ int vgpus(const Arguments& arguments, Io& io) {
 
 int create(const Arguments& arguments, Io& io) {
     const auto host = open_host(arguments);
-    const VgpuReport made{make_vgpu(host, arguments.subject, arguments.uuid), std::nullopt};
+    HeldSignals signals;
+    const VgpuReport made{make_vgpu(host, arguments.subject, arguments.uuid,
+                                    [&] { return signals.take().has_value(); }),
+                          std::nullopt};
     const auto& device = made.device;
     return print(arguments, io, vgpu_json(made),
                  properties({{"uuid", device.uuid.text()},
@@ -82,6 +86,7 @@ int create(const Arguments& arguments, Io& io) {
 }
 
 int remove(const Arguments& arguments, Io& io) {
+    const HeldSignals signals; // a removal that has begun is finished
     const auto gone = remove_vgpu(open_host(arguments), arguments.subject);
     const json::object object{{"uuid", gone.uuid.text()},
                               {"type", gone.type},
@@ -92,11 +97,14 @@ int remove(const Arguments& arguments, Io& io) {
 }
 
 int bind(const Arguments& arguments, Io& io) {
-    const auto report = bind_function(open_host(arguments), arguments.subject);
+    HeldSignals signals;
+    const auto report = bind_function(open_host(arguments), arguments.subject,
+                                      [&] { return signals.take().has_value(); });
     return print(arguments, io, bind_json(report), bind_text(report));
 }
 
 int restore(const Arguments& arguments, Io& io) {
+    const HeldSignals signals; // one that has begun is finished
     const auto report = restore_function(open_host(arguments), arguments.subject);
     return print(arguments, io, restore_json(report), restore_text(report));
 }

@@ -6,7 +6,6 @@
 #include "mdev/mdev_create.hpp"
 #include "mdev/mdev_remove.hpp"
 #include "mdev/mdev_type.hpp"
-#include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
 
 #include <algorithm>
@@ -39,14 +38,14 @@ mdev::MdevDevice create_on_one_of(const Host& host, std::vector<mdev::TypeOffer>
 
 } // namespace
 
-mdev::MdevDevice make_vgpu(const Host& host, const std::string& type, const std::string& uuid) {
+mdev::MdevDevice make_vgpu(const Host& host, const std::string& type, const std::string& uuid,
+                           const GivenUp& given_up) {
     const auto request = parse_type(type, uuid);
-    HeldSignals signals;
     const auto parent =
         request.parent ? std::optional<std::string_view>(*request.parent) : std::nullopt;
     auto made = create_on_one_of(host, mdev::find_type(host.root, request.type, parent),
                                  request.type, request.uuid ? *request.uuid : mdev::Uuid::random());
-    if (!signals.take())
+    if (!given_up())
         return made;
     const auto removal = mdev::remove(host.root, made.uuid, host.timeouts.host_write);
     throw Failure(Errc::cancelled,
@@ -62,7 +61,6 @@ mdev::MdevDevice remove_vgpu(const Host& host, const std::string& text) {
     auto device = mdev::require_device(host.root, uuid);
     host.require_unclaimed("vGPU " + uuid.text(), plugin::mdev_claim(uuid.text()),
                            device.iommu_group);
-    HeldSignals signals;
     const auto removal = mdev::remove(host.root, uuid, host.timeouts.host_write);
     if (removal.outcome == mdev::RemoveOutcome::pending)
         throw Failure(Errc::removal_pending, "vGPU " + uuid.text() +

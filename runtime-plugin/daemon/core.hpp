@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/schema.hpp"
+#include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/daemon/event_log.hpp"
+#include "runtime-plugin/daemon/metrics.hpp"
+#include "runtime-plugin/daemon/operations.hpp"
+#include "runtime-plugin/daemon/plugin_instance.hpp"
+#include "runtime-plugin/daemon/reactors.hpp"
+#include "runtime-plugin/daemon/sandbox_handles.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace kata_vfio::daemon {
+
+/// What the services share, without gRPC's server. Everything on the loop's thread, but `pool`'s
+/// work and the making of reactors.
+class Core {
+  public:
+    /// `config`: the configuration's file. Throws Failure when it, or the plugin's opening, is bad.
+    Core(boost::asio::io_context& io, const kata_vfio_entry_t& entry, std::string config,
+         std::string root);
+    ~Core();
+
+    boost::asio::io_context& loop;
+    /// For what blocks: host changes, closing of handles.
+    boost::asio::thread_pool pool{8};
+    Metrics metrics;
+    Operations operations;
+    SandboxHandles sandboxes;
+    std::unique_ptr<EventLog> events;
+    std::size_t watchers = 0;
+
+    const config::Configuration& configuration() const noexcept { return configuration_; }
+    /// The host that the verbs without a sandbox work on.
+    cli::Host host() const;
+
+    /// Reads the configuration again. On success what is called from now on goes by it; otherwise
+    /// everything stays, and the failure is thrown.
+    boost::asio::awaitable<void> reload();
+
+    /// A call of the plugin's, on behalf of an operation: its steps become events and metrics.
+    PluginInstance::Started started(Operation& operation, const PluginInstance& instance);
+    PluginInstance::Started started(Operation& operation) {
+        return started(operation, *sandboxes.instance());
+    }
+    /// The plugin's `list`, as a message's JSON.
+    boost::asio::awaitable<boost::json::object> list(std::string sandbox);
+    boost::asio::awaitable<v1::ReconcileResponse> reconcile(std::string sandbox, bool dry_run,
+                                                            PluginInstance::Started started);
+
+    void tell(v1::Event::Kind kind, const Operation* operation = nullptr,
+              const std::function<void(v1::Event&)>& fill = {});
+
+    /// Everything that can still be given up is; waits for all. Then closes what is open.
+    boost::asio::awaitable<void> end(std::chrono::milliseconds patience);
+
+    /// Streams end at draining.
+    std::uint64_t on_drain(std::function<void()> end);
+    void off_drain(std::uint64_t name);
+
+  private:
+    std::shared_ptr<PluginInstance> open_plugin();
+    void on_event(const PluginEvent& event);
+    void on_end(const Operation& operation);
+
+    const kata_vfio_entry_t& entry_;
+    std::string config_, root_;
+    config::Configuration configuration_;
+    /// By plugin instance and ticket.
+    std::map<std::pair<std::uint64_t, std::uint64_t>, Operation*> tickets_;
+    std::map<std::uint64_t, std::function<void()>> drains_;
+    std::uint64_t next_drain_ = 1;
+};
+
+/// What a method does. Its arguments live until it has ended.
+template <class Request, class Response>
+using Handler = std::function<boost::asio::awaitable<void>(Operation&, const Request&, Response&)>;
+
+template <class Request>
+std::string request_id_of(const Request& request) {
+    if constexpr (requires { request.request_id(); })
+        return request.request_id();
+    return {};
+}
+
+/// [any-thread] Takes a unary call from gRPC.
+template <class Request, class Response>
+grpc::ServerUnaryReactor* unary(Core& core, const Request* request, Response* response,
+                                const char* method, Handler<Request, Response> handler) {
+    auto copy = std::make_shared<Request>(*request);
+    auto join = [&core, copy, method, handler = std::move(handler)](Operations::Done done) {
+        auto answer = std::make_shared<Response>();
+        Operations::Body body = [copy, answer, handler](std::shared_ptr<Operation> operation)
+            -> boost::asio::awaitable<void> { co_await handler(*operation, *copy, *answer); };
+        return core.operations.join(method, request_id_of(*copy), copy, answer, std::move(body),
+                                    std::move(done));
+    };
+    return UnaryReactor<Response>::begin(core.loop, core.operations, response, std::move(join));
+}
+
+} // namespace kata_vfio::daemon

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/daemon/devices_service.hpp"
+
+#include "runtime-plugin/rpc/json_message.hpp"
+
+#include <boost/json.hpp>
+
+namespace kata_vfio::daemon {
+namespace asio = boost::asio;
+namespace json = boost::json;
+namespace {
+
+/// What Attach and Plan have in common.
+template <class Request>
+asio::awaitable<json::object> plug(Core& core, Operation& operation, const Request& in,
+                                   std::uint32_t flags) {
+    operation.subject = {in.sandbox(), in.device()};
+    const auto lease = co_await core.sandboxes.acquire(in.sandbox(), core.started(operation));
+    auto& instance = lease.instance();
+    PluginInstance::Start start = [&](kata_vfio_call_t* call) {
+        kata_vfio_attach_t request = KATA_VFIO_INIT(request);
+        request.flags = flags;
+        request.device = view(in.device());
+        request.uuid = view(in.uuid());
+        return instance.entry().attach(lease.handle(), &request, call);
+    };
+    auto finished = co_await instance.call(std::move(start), core.started(operation, instance));
+    co_return std::move(finished.json);
+}
+
+asio::awaitable<void> attach(Core& core, Operation& operation, const v1::AttachRequest& in,
+                             v1::AttachResponse& out) {
+    operation.changes = true;
+    const auto attached = co_await plug(core, operation, in, 0);
+    rpc::fill(out, attached);
+    core.tell(v1::Event::KIND_DEVICE_ATTACHED, &operation,
+              [&](v1::Event& event) { *event.mutable_attachments() = out.attachments(); });
+}
+
+asio::awaitable<void> plan(Core& core, Operation& operation, const v1::PlanRequest& in,
+                           v1::PlanResponse& out) {
+    const auto planned = co_await plug(core, operation, in, KATA_VFIO_ATTACH_DRY_RUN);
+    rpc::fill(out, planned);
+}
+
+asio::awaitable<void> detach(Core& core, Operation& operation, const v1::DetachRequest& in,
+                             v1::DetachResponse& out) {
+    operation.changes = true;
+    operation.subject = {in.sandbox(), in.device()};
+    const auto lease = co_await core.sandboxes.acquire(in.sandbox(), core.started(operation));
+    auto& instance = lease.instance();
+    PluginInstance::Start start = [&](kata_vfio_call_t* call) {
+        return instance.entry().detach(lease.handle(), view(in.device()), call);
+    };
+    const auto finished =
+        co_await instance.call(std::move(start), core.started(operation, instance));
+    rpc::fill(out, finished.json);
+    core.tell(v1::Event::KIND_DEVICE_DETACHED, &operation,
+              [&](v1::Event& event) { *event.mutable_attachments() = out.detached(); });
+}
+
+asio::awaitable<void> list(Core& core, Operation& operation, const v1::ListDevicesRequest& in,
+                           v1::ListDevicesResponse& out) {
+    operation.subject.sandbox = in.sandbox();
+    if (in.sandbox().empty())
+        throw Failure(Errc::malformed_sandbox_id, "no sandbox is named")
+            .remedy("Sandboxes.List has all of them");
+    const auto listed = co_await core.list(in.sandbox());
+    for (const auto& sandbox : listed.at("sandboxes").as_array())
+        rpc::fill(out,
+                  {{"sandbox", sandbox.at("sandbox")}, {"attachments", sandbox.at("attachments")}});
+}
+
+} // namespace
+
+grpc::ServerUnaryReactor* DevicesService::Attach(Context*, const v1::AttachRequest* request,
+                                                 v1::AttachResponse* response) {
+    Handler<v1::AttachRequest, v1::AttachResponse> handler = [this](Operation& operation,
+                                                                    const auto& in, auto& out) {
+        return attach(core_, operation, in, out);
+    };
+    return unary(core_, request, response, "Devices/Attach", std::move(handler));
+}
+
+grpc::ServerUnaryReactor* DevicesService::Detach(Context*, const v1::DetachRequest* request,
+                                                 v1::DetachResponse* response) {
+    Handler<v1::DetachRequest, v1::DetachResponse> handler = [this](Operation& operation,
+                                                                    const auto& in, auto& out) {
+        return detach(core_, operation, in, out);
+    };
+    return unary(core_, request, response, "Devices/Detach", std::move(handler));
+}
+
+grpc::ServerUnaryReactor* DevicesService::List(Context*, const v1::ListDevicesRequest* request,
+                                               v1::ListDevicesResponse* response) {
+    Handler<v1::ListDevicesRequest, v1::ListDevicesResponse> handler =
+        [this](Operation& operation, const auto& in, auto& out) {
+            return list(core_, operation, in, out);
+        };
+    return unary(core_, request, response, "Devices/List", std::move(handler));
+}
+
+grpc::ServerUnaryReactor* DevicesService::Plan(Context*, const v1::PlanRequest* request,
+                                               v1::PlanResponse* response) {
+    Handler<v1::PlanRequest, v1::PlanResponse> handler = [this](Operation& operation,
+                                                                const auto& in, auto& out) {
+        return plan(core_, operation, in, out);
+    };
+    return unary(core_, request, response, "Devices/Plan", std::move(handler));
+}
+
+grpc::ServerUnaryReactor* OperationsService::Cancel(grpc::CallbackServerContext*,
+                                                    const v1::CancelRequest* request,
+                                                    v1::CancelResponse* response) {
+    // Not an operation itself: its request_id is another's, and it is taken while draining too.
+    auto id = request->request_id();
+    auto join = [this, response, id = std::move(id)](const Operations::Done& done) {
+        Operation told;
+        told.response = std::make_shared<v1::CancelResponse>();
+        static_cast<v1::CancelResponse&>(*told.response).set_running(core_.operations.cancel(id));
+        done(told);
+        return Operations::Ticket{};
+    };
+    return UnaryReactor<v1::CancelResponse>::begin(core_.loop, core_.operations, response,
+                                                   std::move(join));
+}
+
+} // namespace kata_vfio::daemon

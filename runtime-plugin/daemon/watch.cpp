@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/daemon/watch.hpp"
+
+#include "runtime-plugin/daemon/log.hpp"
+#include "runtime-plugin/rpc/json_message.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+namespace kata_vfio::daemon {
+namespace asio = boost::asio;
+namespace {
+
+using Stream = StreamReactor<v1::WatchResponse>;
+
+struct Watch {
+    Watch(Core& c, v1::WatchRequest r) : core(c), request(std::move(r)) {}
+
+    bool wants(const v1::Event& event) const {
+        if (event.kind() == v1::Event::KIND_STEP && !request.steps())
+            return false;
+        const auto& only = request.sandboxes();
+        return only.empty() || std::find(only.begin(), only.end(), event.sandbox()) != only.end();
+    }
+
+    std::optional<grpc::Status> too_slow() const {
+        if (core.events->reaches(place))
+            return std::nullopt;
+        return rpc::status_of(rpc::ServiceRefusal::watcher_too_slow,
+                              "more than " + std::to_string(EventLog::capacity) +
+                                  " events came while this client did not read");
+    }
+
+    /// What comes next for this client.
+    Stream::Next next() {
+        if (snapshot) {
+            v1::WatchResponse response;
+            *response.mutable_snapshot() = std::move(*snapshot);
+            snapshot.reset();
+            return response;
+        }
+        if (auto slow = too_slow())
+            return *slow;
+        while (auto event = core.events->after(place)) {
+            place = event->revision();
+            if (!wants(*event))
+                continue;
+            v1::WatchResponse response;
+            *response.mutable_event() = *event;
+            return response;
+        }
+        return Stream::Wait{};
+    }
+
+    Core& core;
+    v1::WatchRequest request;
+    std::uint64_t place = 0; ///< revision of the last event this client has been given
+    std::optional<v1::Snapshot> snapshot;
+};
+
+asio::awaitable<void> take_snapshot(std::shared_ptr<Watch> watch) {
+    // First the place: what happens during the list is in it, or comes as an event, or both.
+    watch->place = watch->core.events->last();
+    const auto listed = co_await watch->core.list("");
+    v1::ListResponse all;
+    rpc::fill(all, listed);
+    v1::Snapshot snapshot;
+    snapshot.set_revision(watch->place);
+    const auto& only = watch->request.sandboxes();
+    for (auto& sandbox : *all.mutable_sandboxes())
+        if (only.empty() || std::find(only.begin(), only.end(), sandbox.sandbox()) != only.end())
+            *snapshot.add_sandboxes() = std::move(sandbox);
+    watch->snapshot = std::move(snapshot);
+}
+
+void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<Stream>& stream) {
+    auto& core = watch->core;
+    const std::weak_ptr<Stream> weak = stream;
+    const auto wake = core.events->subscribe([weak, watch] {
+        const auto alive = weak.lock();
+        if (!alive)
+            return;
+        // Also while a write of its is stuck: what it holds is let go.
+        if (const auto slow = watch->too_slow())
+            alive->finish(*slow);
+        else
+            alive->wake();
+    });
+    const auto drain = core.on_drain([weak] {
+        if (const auto alive = weak.lock())
+            alive->finish(rpc::status_of(rpc::ServiceRefusal::draining, "kata-vfiod is ending"));
+    });
+    ++core.watchers;
+    stream->start([watch] { return watch->next(); },
+                  [&core, wake, drain] {
+                      core.events->unsubscribe(wake);
+                      core.off_drain(drain);
+                      --core.watchers;
+                  });
+}
+
+} // namespace
+
+grpc::ServerWriteReactor<v1::WatchResponse>* begin_watch(Core& core, v1::WatchRequest request) {
+    auto watch = std::make_shared<Watch>(core, std::move(request));
+    return Stream::begin(core.loop, [watch](const std::shared_ptr<Stream>& stream) {
+        auto& events = *watch->core.events;
+        if (watch->request.has_after_revision() &&
+            events.reaches(watch->request.after_revision())) {
+            watch->place = watch->request.after_revision();
+            return start(watch, stream);
+        }
+        asio::co_spawn(watch->core.loop, take_snapshot(watch),
+                       [watch, stream](const std::exception_ptr& error) {
+                           if (!error)
+                               return start(watch, stream);
+                           stream->finish(rpc::status_of(
+                               Failure(Errc::host_io, "the sandboxes can't be listed")));
+                       });
+    });
+}
+
+} // namespace kata_vfio::daemon

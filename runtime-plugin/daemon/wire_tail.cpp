@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/daemon/wire_tail.hpp"
+
+#include "config/base/failure.hpp"
+#include "qemu/wire_log/wire_reader.hpp"
+#include "qemu/wire_log/wire_record.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+namespace kata_vfio::daemon {
+namespace asio = boost::asio;
+namespace {
+
+using Kind = qemu::WireRecord::Kind;
+
+v1::TraceRecord::Kind kind_of(Kind kind) {
+    switch (kind) {
+    case Kind::connect:
+        return v1::TraceRecord::KIND_CONNECT;
+    case Kind::sent:
+        return v1::TraceRecord::KIND_SENT;
+    case Kind::received:
+        return v1::TraceRecord::KIND_RECEIVED;
+    case Kind::torn:
+        return v1::TraceRecord::KIND_TORN;
+    case Kind::lost:
+        return v1::TraceRecord::KIND_LOST;
+    case Kind::closed:
+        return v1::TraceRecord::KIND_CLOSED;
+    case Kind::gap:
+        return v1::TraceRecord::KIND_GAP;
+    case Kind::synthesised:
+        return v1::TraceRecord::KIND_SYNTHESISED;
+    case Kind::log:
+    case Kind::unknown:
+        break;
+    }
+    return v1::TraceRecord::KIND_UNSPECIFIED;
+}
+
+v1::TraceRecord message_of(const qemu::WireRecord& record) {
+    v1::TraceRecord message;
+    message.set_time_us(record.wall_us);
+    message.set_connection(record.connection);
+    message.set_kind(kind_of(record.kind));
+    message.set_text(record.text);
+    message.set_why(record.why);
+    message.set_bytes(record.bytes);
+    return message;
+}
+
+} // namespace
+
+WireTail::WireTail(asio::io_context& loop, std::filesystem::path log,
+                   const v1::TraceRequest& request, std::function<void()> wake)
+    : log_(std::move(log)), follow_(request.follow()), wake_(std::move(wake)), watch_(loop) {
+    if (!open())
+        throw Failure(Errc::host_io, "sandbox " + request.sandbox() + " has no wire log")
+            .remedy("set qmp_log = true in the configuration's [vfio] table, and open the sandbox "
+                    "again");
+    UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!inotify || ::inotify_add_watch(inotify.get(), log_.parent_path().c_str(),
+                                        IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+        throw host_failure(errno, "can't watch " + log_.parent_path().string());
+    watch_.assign(inotify.release());
+    if (request.only_new()) {
+        ::lseek(file_.get(), 0, SEEK_END);
+        return;
+    }
+    // What was rotated away before; the present file is read by the tail itself.
+    if (std::filesystem::exists(log_.string() + ".1")) {
+        for (const auto& record : qemu::read_wire_log(log_).records)
+            if (record.file != log_.filename().string())
+                records_.push_back(message_of(record));
+    }
+}
+
+void WireTail::begin() {
+    if (follow_)
+        wait();
+}
+
+void WireTail::close() {
+    boost::system::error_code ignored;
+    watch_.close(ignored);
+    wake_ = {};
+}
+
+void WireTail::wait() {
+    watch_.async_read_some(asio::buffer(noise_),
+                           [self = shared_from_this()](boost::system::error_code error, size_t) {
+                               if (error || !self->wake_)
+                                   return;
+                               self->wake_();
+                               self->wait();
+                           });
+}
+
+bool WireTail::open() {
+    UniqueFd file(::open(log_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file)
+        return false;
+    file_ = std::move(file);
+    return true;
+}
+
+bool WireTail::fill() {
+    std::array<char, 65536> bytes;
+    const auto size = ::read(file_.get(), bytes.data(), bytes.size());
+    if (size > 0) {
+        rest_.append(bytes.data(), static_cast<std::size_t>(size));
+        std::size_t begin = 0;
+        for (std::size_t end; (end = rest_.find('\n', begin)) != std::string::npos; begin = end + 1)
+            take(std::string_view(rest_).substr(begin, end - begin));
+        rest_.erase(0, begin);
+        return true;
+    }
+    // At the end of a file that has been renamed: go on in the new one.
+    struct stat mine {
+    }, now{};
+    if (::fstat(file_.get(), &mine) == 0 && ::stat(log_.c_str(), &now) == 0 &&
+        (mine.st_ino != now.st_ino || mine.st_dev != now.st_dev)) {
+        rest_.clear();
+        return open();
+    }
+    return false;
+}
+
+void WireTail::take(std::string_view line) {
+    const auto parsed = qemu::parse_wire_line(line);
+    const auto* record = std::get_if<qemu::WireRecord>(&parsed);
+    if (record && record->kind != Kind::log)
+        records_.push_back(message_of(*record));
+}
+
+std::optional<v1::TraceRecord> WireTail::next() {
+    while (records_.empty())
+        if (!fill()) {
+            drained_ = true;
+            return std::nullopt;
+        }
+    auto record = std::move(records_.front());
+    records_.pop_front();
+    return record;
+}
+
+} // namespace kata_vfio::daemon
