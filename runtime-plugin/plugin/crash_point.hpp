@@ -19,6 +19,8 @@ namespace kata_vfio::plugin {
     X(open_locked)                                                                                 \
     X(open_recorded)                                                                               \
     X(open_recovered)                                                                              \
+    X(own_prepared)                                                                                \
+    X(own_plugged)                                                                                 \
     X(attach_resolved)                                                                             \
     X(journal_begin_write)                                                                         \
     X(journal_begun)                                                                               \

@@ -42,6 +42,8 @@ void HostActor::act(const std::vector<Action>& actions) {
         case Do::quarantine:
         case Do::blocked:
         case Do::lost:
+        case Do::let_go:
+        case Do::stray:
             break;
         }
     }
