@@ -107,6 +107,7 @@ struct Vfio {
     std::string iommufd = "off";      ///< or "auto": cdevs where kernel and QEMU have them
     std::string placement = "pack";   ///< of vGPUs over several parents; or "spread"
     std::string take_siblings = "no"; ///< of an IOMMU group: or "audio", "all"
+    std::int64_t sriov_functions = 0; ///< to enable of a physical function; 0: all it has
     std::string gpu;                  ///< BDF that every sandbox gets when it is opened; "": none
     Vgpu vgpu;
     Timeouts timeouts;

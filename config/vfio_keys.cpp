@@ -29,9 +29,8 @@ std::vector<Key> top_keys() {
          .name = "allowed_parents",
          .slot = SLOT(vfio.allowed_parents),
          .since = since,
-         .doc =
-             "Glob patterns of the parents (as in /sys/class/mdev_bus) that mdevs may be created "
-             "on or used from."},
+         .doc = "Glob patterns of the parents (as in /sys/class/mdev_bus; for SR-IOV the physical "
+                "function's BDF) that mdevs and virtual functions may be made on or used from."},
         {.table = "vfio",
          .name = "allowed_devices",
          .slot = SLOT(vfio.allowed_devices),
@@ -109,6 +108,15 @@ std::vector<Key> top_keys() {
              "no, the attach is refused, naming them; audio, the audio function of a GPU's own "
              "slot is bound and plugged with it; all, every sibling is. Each must be in "
              "allowed_devices too."},
+        {.table = "vfio",
+         .name = "sriov_functions",
+         .slot = SLOT(vfio.sriov_functions),
+         .min = 0,
+         .max = 65535,
+         .since = since,
+         .doc = "How many virtual functions of a physical one are enabled (SR-IOV) when the first "
+                "sandbox wants one of it and it has none; 0 is all it can have. A GPU's memory is "
+                "divided by that number."},
         {.table = "vfio",
          .name = "gpu",
          .slot = SLOT(vfio.gpu),

@@ -138,9 +138,9 @@ std::vector<AddressRange> parse_taken(const json::value& query_pci) {
 
 std::optional<AddressRange> parse_hole(const json::value& start, const json::value& end) {
     const auto first = number(&start), last = number(&end);
-    if (!first || !last || *last <= *first || *last == highest)
+    if (!first || !last || *last <= *first)
         return std::nullopt;
-    return AddressRange{*first, *last + 1};
+    return AddressRange{*first, *last};
 }
 
 std::optional<Misfit> find_misfit(const RootWindow& window, std::vector<WantedBar> bars) {

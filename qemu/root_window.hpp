@@ -36,7 +36,7 @@ struct RootWindow {
 std::vector<AddressRange> parse_taken(const boost::json::value& query_pci);
 
 /// i440FX-pcihost's pci-hole-start and -end, or pci-hole64-start and -end (hw/pci-host/i440fx.c:
-/// the last address, so `end` is one more); nullopt unless both are numbers and the range is not
+/// the end is the first address behind it); nullopt unless both are numbers and the range is not
 /// empty.
 std::optional<AddressRange> parse_hole(const boost::json::value& start,
                                        const boost::json::value& end);

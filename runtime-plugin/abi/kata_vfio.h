@@ -231,7 +231,8 @@ typedef struct kata_vfio_attach {
     uint32_t flags; /* unknown bits are refused */
     /* /dev/vfio/N, /dev/vfio/devices/vfioN, MAJOR:MINOR of such a node, a BDF "0000:00:02.0", the
      * UUID of a mediated device, or a vGPU to be made: TYPE, TYPE@PARENT, or since 1.2 by what it
-     * must have at least: "vgpu:low_gm=128MB,resolution=1920x1200", also with @PARENT. */
+     * must have at least: "vgpu:low_gm=128MB,resolution=1920x1200", also with @PARENT; or since 1.2
+     * a virtual function (SR-IOV): "sriov" or "sriov@BDF" of the physical one. */
     kata_vfio_str_t device;
     /* For a vGPU to be made: its UUID; empty = a random one. Refused with any other device. */
     kata_vfio_str_t uuid;

@@ -14,6 +14,7 @@ constexpr std::string_view forms =
     "name it as /dev/vfio/N, a BDF such as 0000:00:02.0, a UUID, TYPE[@PARENT] such as "
     "i915-GVTg_V4_8@0000:00:02.0, or vgpu:low_gm=128MB,resolution=1920x1200";
 constexpr std::string_view by_minimum = "vgpu:";
+constexpr std::string_view sriov_type = "sriov";
 
 std::optional<DevnumRequest> devnum(std::string_view text) {
     const auto colon = text.find(':');
@@ -167,6 +168,16 @@ DeviceRequest parse_device(std::string_view device, std::string_view uuid) {
                           "a UUID is given, but " + quoted(device) + " exists already")
                 .remedy("give a UUID only with TYPE[@PARENT], a vGPU that is to be made");
         return parse_existing(device);
+    }
+    if (type == sriov_type) {
+        if (!uuid.empty())
+            throw Failure(Errc::invalid_argument,
+                          "a UUID is given, and a virtual function has none")
+                .remedy("leave the UUID out");
+        SriovRequest virtual_function;
+        if (at != device.npos)
+            virtual_function.parent = vfio::PciAddress::require(device.substr(at + 1)).text();
+        return virtual_function;
     }
     VgpuRequest request;
     request.type = component(type, "type");

@@ -34,8 +34,12 @@ struct VgpuRequest {
     mdev::VgpuMinimum minimum;
     bool keep = false; ///< it stays when it is detached
 };
-using DeviceRequest =
-    std::variant<NodeRequest, DevnumRequest, FunctionRequest, MdevRequest, VgpuRequest>;
+/// A virtual function of a physical one (SR-IOV): "sriov" or "sriov@PARENT".
+struct SriovRequest {
+    std::optional<std::string> parent; ///< a BDF
+};
+using DeviceRequest = std::variant<NodeRequest, DevnumRequest, FunctionRequest, MdevRequest,
+                                   VgpuRequest, SriovRequest>;
 
 /// Reads `device` (see kata_vfio_attach_t.device) and, for a vGPU to be made, `uuid`. A vGPU by
 /// what it must have at least is "vgpu:low_gm=128MB,resolution=1920x1200[@PARENT]", its keys those

@@ -50,6 +50,7 @@ struct Looker {
         claim(function_claim(step.record.address.text()));
     }
     void operator()(const PlugStep&) const {}
+    void operator()(const EnableFunctionsStep&) const {}
 };
 
 } // namespace

@@ -5,6 +5,7 @@
 #include "runtime-plugin/plugin/plugin.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "runtime-plugin/plugin/survey.hpp"
+#include "runtime-plugin/plugin/virtual_functions.hpp"
 
 #include <boost/json.hpp>
 
@@ -139,11 +140,23 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
             which, Sandbox::Patience::looks,
             ask ? Sandbox::AskQemu::devices : Sandbox::AskQemu::if_needed, caller);
     }
+    std::vector<std::string> notes;
     auto rest = [&] {
+        // Of sandboxes whose record is lost: whoever has none of them any more keeps none enabled.
+        if (!dry_run && id.empty())
+            for (const auto& parent : enabled_parents(context_.state))
+                try {
+                    disable_unused_functions(context_.root, context_.state, context_.claims, parent,
+                                             std::chrono::seconds(1));
+                } catch (const Failure& failure) {
+                    notes.emplace_back(failure.what());
+                }
         report.claims = survey_claims(context_, dry_run, report.quarantined);
         report.devices = survey_devices(context_);
     };
     co_await on_host(context_.host_pool, rest);
+    for (const auto& note : notes)
+        context_.log(LogLevel::warning, note);
     Outcome outcome;
     outcome.json = to_json(report);
     co_return outcome;

@@ -74,6 +74,8 @@ struct JournalPlanner {
         return true;
     }
 
+    bool operator()(const EnableFunctionsStep&) const { return true; } // see plan_journal()
+
     static constexpr std::string_view given_back =
         "its claim is gone, so it was given back; what is there now is not this sandbox's";
 };
@@ -112,7 +114,8 @@ void plan_running(const Attachment& attachment, const SandboxState& state, const
 }
 
 /// What QEMU says against the record.
-void plan_differences(const SandboxState& state, const QemuPicture& qemu, const HostPicture& host,
+void plan_differences(const std::optional<LeftJournal>& journal, const SandboxState& state,
+                      const QemuPicture& qemu, const HostPicture& host,
                       std::vector<Action>& actions) {
     if (!qemu.devices)
         return;
@@ -125,8 +128,16 @@ void plan_differences(const SandboxState& state, const QemuPicture& qemu, const 
         const auto given_back = plan_give_back(attachment, state, host);
         actions.insert(actions.end(), given_back.begin(), given_back.end());
     }
+    const auto being_plugged = [&](const std::string& id) { // the journal's to undo
+        return journal &&
+               std::any_of(journal->steps.begin(), journal->steps.end(), [&](const auto& step) {
+                   const auto* plug = std::get_if<PlugStep>(&step);
+                   return plug && plug->id == id;
+               });
+    };
     for (const auto& id : *qemu.devices)
-        if (std::none_of(state.attachments.begin(), state.attachments.end(),
+        if (!being_plugged(id) &&
+            std::none_of(state.attachments.begin(), state.attachments.end(),
                          [&](const auto& attachment) { return attachment.id == id; }))
             actions.push_back({Do::stray, id,
                                "QEMU has it, and it is not on record: another client of its "
@@ -134,12 +145,12 @@ void plan_differences(const SandboxState& state, const QemuPicture& qemu, const 
                                "it out"});
 }
 
-void plan_running(const SandboxState& state, const HostPicture& host, const QemuPicture& qemu,
-                  std::vector<Action>& actions) {
+void plan_running(const std::optional<LeftJournal>& journal, const SandboxState& state,
+                  const HostPicture& host, const QemuPicture& qemu, std::vector<Action>& actions) {
     for (const auto& attachment : state.attachments)
         if (!qemu.devices || !attachment.plugged() || qemu.devices->contains(attachment.id))
             plan_running(attachment, state, host, actions);
-    plan_differences(state, qemu, host, actions);
+    plan_differences(journal, state, qemu, host, actions);
 }
 
 void plan_orphaned(const SandboxState& state, const HostPicture& host, const QemuPicture& qemu,
@@ -208,6 +219,8 @@ std::string_view name(Action::Kind kind) noexcept {
         return "blocked";
     case Do::lost:
         return "lost";
+    case Do::disable_functions:
+        return "disable_functions";
     case Do::let_go:
         return "let_go";
     case Do::stray:
@@ -245,6 +258,11 @@ std::vector<Action> plan_journal(const LeftJournal& journal, const SandboxState&
     for (auto step = journal.steps.rbegin(); step != journal.steps.rend(); ++step)
         if (!std::visit(planner, *step))
             return actions;
+    // Behind the claims: while one of the virtual functions is claimed they all stay.
+    for (const auto& step : journal.steps)
+        if (const auto* enabled = std::get_if<EnableFunctionsStep>(&step))
+            actions.push_back({Do::disable_functions, enabled->parent,
+                               "enabled for an attach that was not brought to its end"});
     actions.push_back(
         {Do::clear_journal, state.id, "the unfinished " + journal.operation + " is undone"});
     return actions;
@@ -268,13 +286,16 @@ std::vector<Action> plan_give_back(const Attachment& attachment, const SandboxSt
             actions.push_back({Do::leave_alone, subject, why});
         else if (attachment.made_vgpu)
             actions.push_back({Do::remove_vgpu, subject, "made for " + attachment.id});
-        else
+        else if (attachment.bound)
             actions.push_back(
                 {Do::restore_driver, subject, "bound for " + attachment.id, attachment.bound});
     }
     for (const auto& claim : claims_of(attachment))
         if (host.owner(claim) == state.id && !claim_needed(state, claim, attachment.id))
             actions.push_back({Do::drop_claim, claim, "of " + attachment.id});
+    if (!attachment.vf_of.empty())
+        actions.push_back({Do::disable_functions, attachment.vf_of,
+                           "unless another sandbox has one of them, or they were not ours"});
     actions.push_back({Do::forget, attachment.id, "it is given back"});
     return actions;
 }
@@ -295,7 +316,7 @@ std::vector<Action> plan_sandbox(const std::optional<LeftJournal>& journal,
         if (qemu.orphaned)
             plan_orphaned(state, host, qemu, actions);
         else
-            plan_running(state, host, qemu, actions);
+            plan_running(journal, state, host, qemu, actions);
         break;
     case QemuLife::gone:
         for (auto each = state.attachments.rbegin(); each != state.attachments.rend(); ++each) {

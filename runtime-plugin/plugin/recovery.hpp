@@ -73,8 +73,10 @@ struct Action {
         leave_alone,    ///< not ours (any more), for good
         blocked,        ///< ours, but can't be done now: the record stays for the next time
         lost,           ///< an attachment whose device is not on the host any more
-        let_go,         ///< an attachment that QEMU has no more: its host's side goes back
-        stray,          ///< a VFIO device in QEMU, by its qdev id, that is not on record: told only
+        /// the virtual functions of a physical one, by its BDF, unless somebody has one of them
+        disable_functions,
+        let_go, ///< an attachment that QEMU has no more: its host's side goes back
+        stray,  ///< a VFIO device in QEMU, by its qdev id, that is not on record: told only
     };
     Kind kind = Kind::keep;
     std::string subject;

@@ -146,9 +146,14 @@ asio::awaitable<void> Sandbox::open(const OpenRequest& request, const Caller& ca
         } catch (...) {
             refused = std::current_exception();
         }
+        // One that was opened before must open all the same, if only to give back what it has.
+        const bool again = remembered && refused && code_of(refused) != Errc::cancelled;
+        if (again)
+            context_.log(LogLevel::warning,
+                         "sandbox " + id_ + ": its own devices: " + failure_from(refused).what());
         if (refused && !remembered)
             co_await take_back_own(state, caller);
-        if (refused)
+        if (refused && !again)
             std::rethrow_exception(refused);
     }
     has_own_ = state.has_own();

@@ -151,6 +151,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                          const Caller& caller);
     void take_host_step(Journal& journal, Target& target, const SandboxState& state,
                         const Caller& caller);
+    void enable_function(Journal& journal, Target& target, const SandboxState& state,
+                         const std::function<void(const Step&)>& begin);
     void make_vgpu(Journal& journal, Target& target, const SandboxState& state,
                    const std::function<void(const Step&)>& begin);
     /// Refuses what QEMU's process or its guest has no room for.

@@ -9,7 +9,9 @@
 #include "runtime-plugin/plugin/limits.hpp"
 #include "runtime-plugin/plugin/note.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
+#include "runtime-plugin/plugin/virtual_functions.hpp"
 #include "vfio/driver_binding.hpp"
+#include "vfio/iommu_group.hpp"
 #include "vfio/pci_function.hpp"
 #include "vfio/sysfs_read.hpp"
 #include "vfio/vfio_node.hpp"
@@ -164,8 +166,8 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     std::vector<Target> targets;
     // All in one trip: each one to the pool and back costs two wake-ups of a thread.
     auto look_and_take = [&] {
-        targets = resolve(context_.root, effective_, context_.claims, state, parsed, request.device,
-                          kvm_);
+        targets = resolve(context_.root, effective_, context_.state, context_.claims, state, parsed,
+                          request.device, kvm_);
         const bool room = targets.size() <= bus_->free_slots().size();
         if (!room)
             return false;
@@ -190,7 +192,9 @@ void Sandbox::require_limits(const std::vector<Target>& targets, const SandboxSt
                              const qemu::GuestFacts& guest) const {
     std::vector<vfio::PciFunction> functions;
     for (const auto& target : targets)
-        if (target.attachment.kind == Kind::pci)
+        if (target.enables)
+            functions.emplace_back(); // its BARs are not known before it is there
+        else if (target.attachment.kind == Kind::pci)
             functions.push_back(vfio::read_function(
                 context_.root, vfio::PciAddress::require(target.attachment.host_address)));
     const bool pinned =
@@ -269,6 +273,26 @@ void Sandbox::make_vgpu(Journal& journal, Target& target, const SandboxState& st
     }
 }
 
+void Sandbox::enable_function(Journal& journal, Target& target, const SandboxState& state,
+                              const std::function<void(const Step&)>& begin) {
+    auto& attachment = target.attachment;
+    const auto address = vfio::PciAddress::require(attachment.host_address);
+    begin(EnableFunctionsStep{attachment.vf_of});
+    enable_functions(context_.root, context_.state, vfio::PciAddress::require(attachment.vf_of),
+                     static_cast<unsigned>(effective_.sriov_functions),
+                     context_.config.vfio.timeouts.host_write);
+    crash_point(CrashPoint::sriov_enabled);
+    journal.done();
+    const auto found = vfio::read_function(context_.root, address);
+    const int group = vfio::group_of(context_.root, address);
+    vfio::require_viable(context_.root, vfio::read_group(context_.root, group), {address});
+    attachment.iommu_group = group;
+    target.needs_bind = !found.on_vfio;
+    journal.intend(ClaimStep{group_claim(group)});
+    context_.claims.take({group_claim(group)}, claim_of(state));
+    journal.done();
+}
+
 void Sandbox::take_host_step(Journal& journal, Target& target, const SandboxState& state,
                              const Caller& caller) {
     auto& attachment = target.attachment;
@@ -279,11 +303,18 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const SandboxStat
                                  line = text(step)] { self->progress(ticket, line); });
         journal.intend(step);
     };
+    if (target.enables)
+        enable_function(journal, target, state, begin);
     if (attachment.made_vgpu) {
         make_vgpu(journal, target, state, begin);
     } else if (target.needs_bind) {
         vfio::BindOptions options;
         options.deadline = timeouts.host_write;
+        if (!attachment.vf_of.empty())
+            options.driver = vfio::vfio_driver_for(
+                context_.root, vfio::read_function(context_.root, vfio::PciAddress::require(
+                                                                      attachment.host_address))
+                                   .modalias);
         options.before_first_write = [&](const vfio::BindRecord& record) {
             begin(BindStep{record});
             crash_point(CrashPoint::attach_bind_intended);
@@ -315,7 +346,14 @@ json::object Sandbox::plan(const std::vector<Target>& targets) const {
         const auto& attachment = target.attachment;
         if (attachment.made_vgpu)
             add(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
-        if (target.needs_bind) {
+        if (target.enables)
+            add(EnableFunctionsStep{attachment.vf_of});
+        if (target.enables) {
+            vfio::BindRecord record;
+            record.address = vfio::PciAddress::require(attachment.host_address);
+            record.changed = true;
+            add(BindStep{record});
+        } else if (target.needs_bind) {
             const auto address = vfio::PciAddress::require(attachment.host_address);
             const auto found = vfio::read_function(context_.root, address);
             vfio::BindRecord record;

@@ -66,7 +66,7 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
                 const auto found =
                     std::find_if(attachments.begin(), attachments.end(),
                                  [&](const auto& attachment) { return attachment.id == id; });
-                return !found->made_vgpu;
+                return !found->made_vgpu && found->vf_of.empty();
             });
         if (one_request)
             return ids;
@@ -139,7 +139,7 @@ asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string
         crash_point(CrashPoint::detach_unplug_recorded);
     }
     const Attachment attachment = *find();
-    if (attachment.owned())
+    if (attachment.bound || (attachment.made_vgpu && !attachment.keep))
         progress(ticket, attachment.made_vgpu
                              ? "remove vGPU " + attachment.uuid
                              : "restore " + attachment.host_address + " to " +

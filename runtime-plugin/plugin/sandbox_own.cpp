@@ -9,6 +9,9 @@
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
 #include "vfio/vfio_node.hpp"
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+
 #include <algorithm>
 
 namespace kata_vfio::plugin {
@@ -141,6 +144,7 @@ asio::awaitable<void> Sandbox::plug_prepared(SandboxState& state, const Caller& 
 
 asio::awaitable<void> Sandbox::take_back_own(SandboxState& state, const Caller& caller) {
     // What it was to have is given back even where the caller has given up.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const Caller whoever{caller.ticket, nullptr};
     std::optional<Failure> left;
     try {

@@ -21,6 +21,8 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
     bool together = true;
     for (auto& target : targets) {
         auto& attachment = target.attachment;
+        if (!connected()) // lost while the host was at work, and nothing is on its way
+            co_await require_connection();
         const bool begins_slot = !slot;
         if (target.shares_slot && together && begins_slot) {
             if (!bus_) {

@@ -63,6 +63,8 @@ Attachment attachment_from_json(const json::object& object) {
     attachment.own = flag_at(object, "own");
     attachment.keep = flag_at(object, "keep");
     attachment.prepared = flag_at(object, "prepared");
+    if (object.contains("vf_of"))
+        attachment.vf_of = optional_text_at(object, "vf_of").value_or("");
     return attachment;
 }
 
@@ -154,7 +156,8 @@ json::object to_json(const Attachment& attachment) {
                         {"unplugged", attachment.unplugged},
                         {"own", attachment.own},
                         {"keep", attachment.keep},
-                        {"prepared", attachment.prepared}};
+                        {"prepared", attachment.prepared},
+                        {"vf_of", none_if_empty(attachment.vf_of)}};
     if (attachment.iommu_group)
         object["iommu_group"] = *attachment.iommu_group;
     if (attachment.bound)

@@ -58,7 +58,11 @@ struct Attachment {
     /// Claimed and made or bound, and not given to QEMU yet: its guest has not been started.
     bool prepared = false;
 
-    bool owned() const { return (made_vgpu && !keep) || bound.has_value(); }
+    /// For a virtual function that was asked for as one (sriov@PARENT): the physical function. The
+    /// last one that goes takes all of them away again, if it was us who enabled them.
+    std::string vf_of;
+
+    bool owned() const { return (made_vgpu && !keep) || bound.has_value() || !vf_of.empty(); }
     /// QEMU has it, as far as is on record.
     bool plugged() const { return !prepared && !unplugged; }
 

@@ -10,6 +10,7 @@
 #include "mdev/placement.hpp"
 #include "runtime-plugin/plugin/group_plan.hpp"
 #include "runtime-plugin/plugin/numa.hpp"
+#include "runtime-plugin/plugin/virtual_functions.hpp"
 #include "vfio/group_holder.hpp"
 #include "vfio/iommu_group.hpp"
 #include "vfio/pci_function.hpp"
@@ -64,6 +65,7 @@ void put(Target& target, const mdev::Placement& placement) {
 struct Resolver {
     const vfio::HostRoot& root;
     const config::Vfio& policy;
+    const StateDir& directory;
     const Claims& claims;
     const SandboxState& sandbox;
     const std::string& device;
@@ -82,12 +84,16 @@ struct Resolver {
         return {existing_mdev(request.uuid)};
     }
     std::vector<Target> operator()(const VgpuRequest& request) const { return {vgpu(request)}; }
+    std::vector<Target> operator()(const SriovRequest& request) const {
+        return {virtual_function(request)};
+    }
 
     std::vector<Target> node(const vfio::NodeTarget& target) const;
     std::vector<Target> functions(const std::vector<vfio::PciAddress>& asked) const;
     Target function(const vfio::PciAddress& address, int group) const;
     Target existing_mdev(const mdev::Uuid& uuid) const;
     Target vgpu(const VgpuRequest& request) const;
+    Target virtual_function(const SriovRequest& request) const;
 
     void require_gvt_fits(const std::string& type) const;
     void require_allowed(const std::vector<std::string>& patterns, const std::string& name,
@@ -246,6 +252,30 @@ Target Resolver::vgpu(const VgpuRequest& request) const {
     return target;
 }
 
+Target Resolver::virtual_function(const SriovRequest& request) const {
+    const auto parents = look_at_parents(root, directory, claims, request.parent);
+    const auto near = parents.size() > 1 ? nodes_of(root, sandbox.qemu_pid) : std::set<int>();
+    const auto place = place_function(parents, request.parent, policy, near);
+    const auto name = place.function.text();
+    Target target;
+    std::error_code ec;
+    if (std::filesystem::exists(vfio::function_path(root, place.function), ec)) {
+        const int group = vfio::group_of(root, place.function);
+        vfio::require_viable(root, vfio::read_group(root, group), {place.function});
+        target = function(place.function, group);
+    } else {
+        require_allowed(policy.allowed_devices, name, "device", "allowed_devices");
+        target.enables = target.needs_bind = true;
+        target.attachment.id = qdev_id_of_function(name);
+        target.attachment.kind = Kind::pci;
+        target.attachment.device = device;
+        target.attachment.host_address = name;
+        target.attachment.sysfsdev = "/sys/bus/pci/devices/" + name;
+    }
+    target.attachment.vf_of = place.parent.text();
+    return target;
+}
+
 void Resolver::require_gvt_fits(const std::string& type) const {
     if (!is_gvt(type))
         return;
@@ -264,10 +294,10 @@ void Resolver::require_gvt_fits(const std::string& type) const {
 } // namespace
 
 std::vector<Target> resolve(const vfio::HostRoot& root, const config::Vfio& policy,
-                            const Claims& claims, const SandboxState& sandbox,
-                            const DeviceRequest& request, const std::string& device,
-                            std::optional<bool> kvm) {
-    const Resolver resolver{root, policy, claims, sandbox, device, kvm};
+                            const StateDir& directory, const Claims& claims,
+                            const SandboxState& sandbox, const DeviceRequest& request,
+                            const std::string& device, std::optional<bool> kvm) {
+    const Resolver resolver{root, policy, directory, claims, sandbox, device, kvm};
     return std::visit(resolver, request);
 }
 

@@ -5,6 +5,7 @@
 #include "runtime-plugin/plugin/claims.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
+#include "runtime-plugin/plugin/state_dir.hpp"
 #include "vfio/host_root.hpp"
 
 #include <optional>
@@ -27,6 +28,9 @@ struct Target {
     /// be found when the parent refuses (see place_elsewhere()).
     std::optional<VgpuRequest> wish = std::nullopt;
     std::set<std::string> refused = {};
+    /// A virtual function that is not there yet: its parent's have to be enabled first, and its
+    /// group is known only then.
+    bool enables = false;
     /// Its function in the guest's slot, and whether others share that slot with it. Those stand
     /// one after the other, function 0 last.
     unsigned guest_function = 0;
@@ -41,9 +45,9 @@ struct Target {
 /// group_not_viable, device_in_use, already_attached, no_instances, uuid_exists, driver_missing,
 /// gvt_refused for a second GVT-g vGPU (`kvm` false: for any).
 std::vector<Target> resolve(const vfio::HostRoot& root, const config::Vfio& policy,
-                            const Claims& claims, const SandboxState& sandbox,
-                            const DeviceRequest& request, const std::string& device,
-                            std::optional<bool> kvm = std::nullopt);
+                            const StateDir& directory, const Claims& claims,
+                            const SandboxState& sandbox, const DeviceRequest& request,
+                            const std::string& device, std::optional<bool> kvm = std::nullopt);
 
 /// Another parent for a vGPU whose own has refused to make it although it had room by its files:
 /// another process was quicker, or its free memory is in pieces. Everything is read again, as the

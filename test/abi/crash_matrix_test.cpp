@@ -31,11 +31,14 @@ using Words = std::vector<std::string>;
 
 constexpr std::string_view foreign_vgpu = "11111111-2222-4333-8444-555555555555";
 constexpr std::string_view foreign_function = "0000:00:1f.0";
+constexpr std::string_view physical_function = "0000:01:00.0";
 
 const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
 const std::string attach_gpu = "attach=" + std::string(gpu);
 const std::string detach_vgpu = "detach=" + std::string(uuid_a);
 const std::string detach_gpu = "detach=" + std::string(gpu);
+const std::string attach_virtual = "attach=sriov@" + std::string(physical_function);
+const std::string detach_virtual = "detach=sriov@" + std::string(physical_function);
 const std::string open_with_vgpu = "open=vgpu_type=" + std::string(type8);
 const std::string open_with_gpu = "open=gpu=" + std::string(gpu);
 
@@ -52,6 +55,12 @@ class Place {
         function.driver = "vfio-pci";
         function.group = 41;
         root.populate_function(function);
+        fake::FunctionSpec physical;
+        physical.address = std::string(physical_function);
+        physical.driver = "xe";
+        physical.group = 42;
+        physical.total_functions = 3;
+        root.populate_function(physical);
         kernel = std::make_unique<fake::FakeKernel>(root);
         machine.fill_bus(3);
         config = root.path() / "configuration.toml";
@@ -132,6 +141,7 @@ class Place {
         EXPECT_EQ(difference(before, host_side()), "");
         EXPECT_EQ(below("/run/kata-vfio/claims"), "");
         EXPECT_EQ(below("/run/kata-vfio/sandboxes"), "");
+        EXPECT_EQ(below("/run/kata-vfio/sriov"), "");
     }
     /// QEMU runs: what is on record, claimed, made and plugged is one and the same.
     void expect_consistent(const Answer& reconciled) const {
@@ -241,6 +251,10 @@ std::vector<Scenario> scenarios() {
         {"reconcile_of_the_ownerless", owner_died, {"reconcile"}},
         {"attach_vgpu", after({"open"}), {"open", attach_vgpu}},
         {"attach_gpu", after({"open"}), {"open", attach_gpu}},
+        {"attach_virtual_function", after({"open"}), {"open", attach_virtual}},
+        {"attach_virtual_function_refused", refused, {"open", attach_virtual}},
+        {"detach_virtual_function", after({"open", attach_virtual}), {"open", detach_virtual}},
+        {"release_virtual_function", after({"open", attach_virtual}), {"release"}},
         {"attach_vgpu_refused", refused, {"open", attach_vgpu}},
         {"attach_gpu_refused", refused, {"open", attach_gpu}},
         {"detach_vgpu", after({"open", attach_vgpu}), {"open", detach_vgpu}},

@@ -214,6 +214,35 @@ TEST_F(OwnDevice, AProcessThatComesLaterPlugsIt) {
     EXPECT_EQ(attached()[0].guest_address, "0000:00:05.0");
 }
 
+TEST_F(OwnDevice, AnOpenThatIsCancelledLeavesNothing) {
+    start();
+    for (const char* step : {"create vGPU", "plug vfio-"}) {
+        const auto earlier = host_side();
+        host->cancel_at(step);
+        const auto answer = open(vgpu());
+        EXPECT_EQ(answer.status, KATA_VFIO_E_CANCELLED) << answer;
+        host->at_step("", {});
+        EXPECT_EQ(difference(earlier, host_side()), "");
+        EXPECT_EQ(names("/run/kata-vfio/sandboxes"), "") << step;
+        EXPECT_THAT(plugged(), IsEmpty());
+    }
+}
+
+// Of one that was opened before, what it has must not become out of reach.
+TEST_F(OwnDevice, WhatCantBePluggedCanBeDetached) {
+    machine->set_run_state("prelaunch");
+    start();
+    ASSERT_TRUE(open(vgpu()).ok());
+    host->close(sandbox);
+    machine->set_run_state("running");
+    machine->refuse_device_add("not today");
+    ASSERT_TRUE(open({}).ok());
+    EXPECT_EQ(attached().at(0).flags & KATA_VFIO_ATTACHMENT_PREPARED,
+              unsigned{KATA_VFIO_ATTACHMENT_PREPARED});
+    EXPECT_TRUE(host->detach(sandbox, type8).ok());
+    EXPECT_EQ(vgpus(), "");
+}
+
 TEST_F(OwnDevice, ReleasedBeforeTheGuestRuns) {
     machine->set_run_state("prelaunch");
     start();

@@ -358,12 +358,39 @@ TEST(PlanSandbox, WhatQemuSaysAgainstTheRecord) {
     EXPECT_FALSE(settled(actions));
     asked.devices = {"vfio-0000.00.02.0", "vfio-83b8f4f2", "vfio-9"};
     EXPECT_TRUE(settled(plan_sandbox(std::nullopt, state, mine, asked))) << "a stray is told only";
+    // What the journal is about is neither a stray nor missed.
+    asked.devices = {"vfio-83b8f4f2"};
+    EXPECT_THAT(
+        brief(plan_sandbox(vgpu_journal(), state_with({}), host({{mdev_name, "sb1"}}), asked)),
+        ElementsAre("unplug vfio-83b8f4f2", "remove_vgpu " + uuid, "drop_claim " + mdev_name,
+                    "clear_journal sb1"));
     // What is prepared or unplugged is not missed.
     auto waiting = vgpu();
     waiting.prepared = true;
     asked.devices = std::set<std::string>{};
     EXPECT_THAT(brief(plan_sandbox(std::nullopt, state_with({waiting}), mine, asked)),
                 ElementsAre("keep vfio-83b8f4f2"));
+}
+
+// Enabled before they can be bound, and taken away behind the claims.
+TEST(PlanJournal, VirtualFunctionsOfAnAttach) {
+    const LeftJournal journal{"attach",
+                              {"vfio-0000.00.02.0"},
+                              {ClaimStep{function_name}, EnableFunctionsStep{"0000:01:00.0"},
+                               ClaimStep{"group-1"}, BindStep{bind_record()}}};
+    EXPECT_THAT(brief(plan_journal(journal, state_with({}),
+                                   host({{function_name, "sb1"}, {"group-1", "sb1"}}), gone)),
+                ElementsAre("restore_driver " + bdf, "drop_claim group-1",
+                            "drop_claim " + function_name, "disable_functions 0000:01:00.0",
+                            "clear_journal sb1"));
+    auto attached = function();
+    attached.vf_of = "0000:01:00.0";
+    attached.bound.reset();
+    EXPECT_TRUE(attached.owned());
+    EXPECT_THAT(brief(plan_give_back(attached, state_with({attached}),
+                                     host({{function_name, "sb1"}, {"group-1", "sb1"}}))),
+                ElementsAre("drop_claim " + function_name, "drop_claim group-1",
+                            "disable_functions 0000:01:00.0", "forget vfio-0000.00.02.0"));
 }
 
 } // namespace

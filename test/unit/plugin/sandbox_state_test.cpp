@@ -89,6 +89,7 @@ TEST(SandboxState, OwnDevicesAndOwnerRoundTrip) {
     whole.attachments[0].own = true;
     whole.attachments[0].keep = true;
     whole.attachments[0].prepared = true;
+    whole.attachments[1].vf_of = "0000:01:00.0";
     const auto loaded = parse_state(written(whole), "f");
     EXPECT_EQ(loaded.due, whole.due);
     EXPECT_EQ(loaded.owner_pid, 4712);
@@ -98,6 +99,7 @@ TEST(SandboxState, OwnDevicesAndOwnerRoundTrip) {
     EXPECT_TRUE(loaded.attachments[0].prepared);
     EXPECT_FALSE(loaded.attachments[1].own || loaded.attachments[1].keep ||
                  loaded.attachments[1].prepared);
+    EXPECT_EQ(loaded.attachments[1].vf_of, "0000:01:00.0");
     EXPECT_TRUE(loaded.has_own());
     EXPECT_FALSE(state().has_own());
     EXPECT_FALSE(whole.attachments[0].plugged());
@@ -109,7 +111,7 @@ TEST(SandboxState, AFileFromBeforeThereWereOwnDevicesIsRead) {
     for (const char* key : {"due", "owner_pid", "owner_start"})
         ASSERT_EQ(old.erase(key), 1u);
     for (auto& each : old["attachments"].as_array())
-        for (const char* key : {"own", "keep", "prepared"})
+        for (const char* key : {"own", "keep", "prepared", "vf_of"})
             ASSERT_EQ(each.as_object().erase(key), 1u);
     const auto loaded = parse_state(json::serialize(old), "f");
     EXPECT_TRUE(loaded.due.empty());
@@ -165,7 +167,7 @@ TEST(SandboxState, EveryMemberIsNeededAndTyped) {
     for (const auto& [key, value] : whole.at("attachments").at(1).as_object()) {
         auto without = whole;
         without["attachments"].as_array()[1].as_object().erase(key);
-        if (key != "own" && key != "keep" && key != "prepared") {
+        if (key != "own" && key != "keep" && key != "prepared" && key != "vf_of") {
             EXPECT_TRUE(corrupt(without)) << key;
         }
         auto wrong = whole;

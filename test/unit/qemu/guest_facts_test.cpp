@@ -70,11 +70,10 @@ TEST(RootWindow, Holes) {
     const auto hole = [](const char* start, const char* end) {
         return parse_hole(json::parse(start), json::parse(end));
     };
-    EXPECT_EQ(hole("2147483648", "4273995775"), (AddressRange{0x80000000, 0xfec00000}));
+    EXPECT_EQ(hole("2147483648", "4273995776"), (AddressRange{0x80000000, 0xfec00000}));
     EXPECT_EQ(hole("0", "0"), std::nullopt);
     EXPECT_EQ(hole("2", "1"), std::nullopt);
     EXPECT_EQ(hole("null", "1"), std::nullopt);
-    EXPECT_EQ(hole("0", "18446744073709551615"), std::nullopt);
 }
 
 RootWindow window(std::optional<AddressRange> high = std::nullopt) {
