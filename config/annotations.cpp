@@ -124,7 +124,7 @@ void other(Configuration& c, const std::string& annotation, const std::string& n
     std::vector<std::string> names;
     for (const auto& key : keys())
         if (key.annotation)
-            names.emplace_back(key.name);
+            names.emplace_back(key.annotation_name.empty() ? key.name : key.annotation_name);
     const auto meant = nearest(name, names);
     refuse(annotation,
            "is known to nobody" +
@@ -158,7 +158,7 @@ void apply_annotations(Configuration& configuration,
                 "add \"" + name +
                     "\" to enable_annotations in [hypervisor.qemu], or leave the "
                     "annotation out");
-        if (const auto* key = find_key(table, name); key && key->annotation)
+        if (const auto* key = find_annotation(name))
             assign(outcome, annotation, *key, value);
         else
             other(outcome, annotation, name);

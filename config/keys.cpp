@@ -2,6 +2,7 @@
 #include "config/keys.hpp"
 
 #include "config/daemon_keys.hpp"
+#include "config/vfio_keys.hpp"
 
 #include <limits>
 
@@ -10,9 +11,6 @@ namespace {
 
 constexpr std::int64_t int32_min = std::numeric_limits<std::int32_t>::min();
 constexpr std::int64_t int32_max = std::numeric_limits<std::int32_t>::max();
-// A limit of zero would refuse everything, and one of hours is a typing error: ten minutes is far
-// beyond any answer of a kernel or a QEMU that still lives.
-constexpr std::int64_t shortest = 1, longest = 600000;
 
 #define SLOT(member) [](Configuration& c) -> Slot { return &c.member; }
 
@@ -214,152 +212,9 @@ std::vector<Key> runtime_keys() {
     };
 }
 
-std::vector<Key> vfio_keys() {
-    constexpr std::string_view since = "kata-vfio 0.1";
-    return {
-        {.table = "vfio",
-         .name = "state_dir",
-         .slot = SLOT(vfio.state_dir),
-         .since = since,
-         .doc = "Absolute directory of the sandboxes' state, shared by all instances on a host. A "
-                "tmpfs: what it says ends with the boot."},
-        {.table = "vfio",
-         .name = "allowed_types",
-         .slot = SLOT(vfio.allowed_types),
-         .since = since,
-         .doc = "Glob patterns of the mdev types that may be created, e.g. \"i915-GVTg_V4_*\"; an "
-                "empty list allows none."},
-        {.table = "vfio",
-         .name = "allowed_parents",
-         .slot = SLOT(vfio.allowed_parents),
-         .since = since,
-         .doc =
-             "Glob patterns of the parents (as in /sys/class/mdev_bus) that mdevs may be created "
-             "on or used from."},
-        {.table = "vfio",
-         .name = "allowed_devices",
-         .slot = SLOT(vfio.allowed_devices),
-         .since = since,
-         .doc = "Glob patterns of the PCI functions, as DDDD:BB:DD.F, that may be passed through."},
-        {.table = "vfio",
-         .name = "allowed_guest_files",
-         .slot = SLOT(vfio.allowed_guest_files),
-         .since = since,
-         .doc = "Glob patterns the annotations kernel, image, initrd and firmware must match; none "
-                "given: they are refused."},
-        {.table = "vfio",
-         .name = "qmp_log",
-         .slot = SLOT(vfio.qmp_log),
-         .since = since,
-         .doc = "Record what goes over each sandbox's QMP connection, in wire.log of its state "
-                "directory, for `kata-vfio trace` (docs/qmp-debugging.md)."},
-        {.table = "vfio",
-         .name = "qmp_log_max_bytes",
-         .slot = SLOT(vfio.qmp_log_max_bytes),
-         .unit = "bytes",
-         .min = 65536,
-         .max = 268435456,
-         .since = since,
-         .doc = "At what size wire.log becomes wire.log.1 and a new one is begun. An attach and a "
-                "detach take some 5 kB; a message longer than this has a file of its own."},
-        {.table = "vfio",
-         .name = "qmp_log_files",
-         .slot = SLOT(vfio.qmp_log_files),
-         .min = 1,
-         .max = 100,
-         .since = since,
-         .doc = "How many such files a sandbox keeps, wire.log included; the oldest goes first."},
-        {.table = "vfio",
-         .name = "qmp_log_redact",
-         .slot = SLOT(vfio.qmp_log_redact),
-         .since = since,
-         .doc = "Members whose values the log has as \"[redacted]\": a name, wherever it stands, "
-                "or a path from the message's top, e.g. \"arguments.password\". What QEMU gets "
-                "stays as it is."},
-        {.table = "vfio",
-         .name = "qmp_proxy",
-         .slot = SLOT(vfio.qmp_proxy),
-         .choices = {"off", "read-only", "unsafe"},
-         .since = since,
-         .doc = "A QMP socket for people and tools at STATE_DIR/sandboxes/ID/qmp.sock while the "
-                "sandbox is open (docs/qmp-debugging.md): read-only passes what only looks, unsafe "
-                "everything, and marks the sandbox tainted."},
-        {.table = "vfio",
-         .name = "iommufd",
-         .slot = SLOT(vfio.iommufd),
-         .choices = {"off", "auto"},
-         .since = since,
-         .doc = "auto plugs a device through /dev/iommu and its own node (/dev/vfio/devices/vfioN) "
-                "where the host's kernel has both (6.6 and on) and QEMU takes it (9.0 and on), "
-                "through its group's node otherwise; QEMU's jail and cgroup must then allow the "
-                "two. off, the default, is the group's node everywhere: what every kernel and "
-                "QEMU has, and what hosts' device cgroups are written for."},
-    };
-}
-
-Key timeout(std::string_view name, Slot (*slot)(Configuration&), std::string_view doc) {
-    return {.table = "vfio.timeouts",
-            .name = name,
-            .slot = slot,
-            .unit = "ms",
-            .min = shortest,
-            .max = longest,
-            .since = "kata-vfio 0.1",
-            .doc = doc};
-}
-
-std::vector<Key> timeout_keys() {
-    return {
-        timeout("greeting", SLOT(vfio.timeouts.greeting),
-                "QEMU's greeting after connecting. A monitor serves one client; a second one "
-                "connects and hears nothing, which this tells from a hung QEMU. 5 s, since a QEMU "
-                "that is still building its machine greets late."),
-        timeout("query", SLOT(vfio.timeouts.query),
-                "The answer to a query (query-pci, query-status, qom-get): 1 or 2 ms, unless "
-                "QEMU's main loop is held up, by a device_add on another monitor for example. 5 s "
-                "are above the 3 s that one of a whole function took; limits of 0.25 s are known "
-                "to fail."),
-        timeout(
-            "device_add", SLOT(vfio.timeouts.device_add),
-            "The answer to device_add. VFIO is slow: QEMU resets the device and pins all guest "
-            "memory before it answers, 40 ms for a vGPU, 3 s and more for a function of a large "
-            "guest; users met limits of 5 s and shorter, and 30 s is where other managers of "
-            "QEMU ended up."),
-        timeout("device_del", SLOT(vfio.timeouts.device_del),
-                "The answer to device_del, which only asks the guest but may wait behind a "
-                "device_add in QEMU's main loop: hence the same 30 s."),
-        timeout("unplug", SLOT(vfio.timeouts.unplug),
-                "From device_del to DEVICE_DELETED, repetitions included. A settled guest takes "
-                "under 0.1 s; one that is booting loses every request until it has ACPI, and "
-                "libvirt's limit of 5 s gives up too early. 20 s is a guest's boot and several "
-                "repetitions."),
-        timeout("unplug_resend", SLOT(vfio.timeouts.unplug_resend),
-                "After how long an unanswered device_del is sent again: a guest still booting "
-                "loses the first. 2 s suits ACPI on the pc machine: QEMU takes a repetition after "
-                "1 ms, a guest at work needs under 0.1 s. Must be below unplug."),
-        timeout("reconnect", SLOT(vfio.timeouts.reconnect),
-                "From a lost QMP connection until reconnecting is given up, for now: the next "
-                "call tries again. QEMU itself takes us back at once, and one that has ended "
-                "refuses at once; what takes time is another client that got the monitor first."),
-        timeout("unresponsive", SLOT(vfio.timeouts.unresponsive),
-                "How long QEMU may owe the answer to its oldest command before it is reported as "
-                "unresponsive; commands keep their own limits. Between what a device_add that pins "
-                "a large guest takes (seconds) and the limit of device_add, so that the report "
-                "comes before the failure."),
-        timeout("host_write", SLOT(vfio.timeouts.host_write),
-                "A write to sysfs that may block: removing an mdev or unbinding a function waits "
-                "in the kernel for whoever has it open, and no signal ends that. 10 s outlast a "
-                "QEMU that is ending and unpins its guest's memory."),
-        timeout("device_node", SLOT(vfio.timeouts.device_node),
-                "The appearance of a device or its /dev/vfio node after creating or binding it: "
-                "1 ms by the kernel, but udev may be behind by seconds on a busy host, hence 5 s."),
-    };
-}
-
 std::vector<Key> all_keys() {
     std::vector<Key> rows;
-    for (auto part :
-         {hypervisor_keys(), runtime_keys(), vfio_keys(), timeout_keys(), daemon_keys()})
+    for (auto part : {hypervisor_keys(), runtime_keys(), vfio_keys(), daemon_keys()})
         rows.insert(rows.end(), part.begin(), part.end());
     return rows;
 }
@@ -375,6 +230,15 @@ const Key* find_key(std::string_view table, std::string_view name) {
     for (const auto& key : keys())
         if (key.table == table && key.name == name)
             return &key;
+    return nullptr;
+}
+
+const Key* find_annotation(std::string_view name) {
+    for (const auto& key : keys()) {
+        const bool own = key.annotation_name.empty() && key.table == "hypervisor.qemu";
+        if (key.annotation && (own ? key.name : key.annotation_name) == name)
+            return &key;
+    }
     return nullptr;
 }
 

@@ -32,6 +32,7 @@ struct Key {
     std::int64_t max = std::numeric_limits<std::int64_t>::max();
     std::vector<std::string_view> choices = {}; ///< empty: any text
     bool annotation = false;                    ///< may be set by an annotation, once enabled
+    std::string_view annotation_name = {};      ///< where that is not the key's own name
     PathList paths = PathList::none;
     bool fraction = false;       ///< Kata 3 writes 1.5 here too; it is rounded up, as there
     bool regexes = false;        ///< every element must compile as a regular expression
@@ -50,6 +51,9 @@ const std::vector<Key>& keys();
 
 /// nullptr when there is none.
 const Key* find_key(std::string_view table, std::string_view name);
+
+/// The key that an annotation io.katacontainers.config.hypervisor.`name` sets; nullptr: none.
+const Key* find_annotation(std::string_view name);
 
 /// A slot's value as TOML: `true`, `2048`, `"pc"`, `["*"]`.
 std::string toml_literal(const Slot& slot);

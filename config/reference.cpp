@@ -45,6 +45,7 @@ broken rules together, and the exit status of the command line is 3; of a file t
 | `state_dir_is_usable` | `state_dir` relative, `/`, with `.` or `..` in it, or over 64 bytes |
 | `resend_is_within_unplug` | `unplug_resend` not below `unplug` |
 | `redactions_name_members` | an entry of `qmp_log_redact` that is empty or has an empty step (`a..b`) |
+| `vgpu_is_whole` | in `[vfio.vgpu]`: a size that is none, or `parent` or `keep` without what kind of vGPU |
 | `daemon_socket_is_usable` | `socket` of `[vfio.daemon]` relative, or over 107 bytes |
 | `daemon_uids_are_numbers` | an entry of `allowed_uids` that is no user's number |
 | `daemon_tcp_is_mutual` | `tcp` that is not HOST:PORT, or without all three of `tls_certificate`, `tls_key`, `tls_client_ca` |
@@ -64,6 +65,11 @@ enabled. `kernel_params` are appended. `path` must match `valid_hypervisor_paths
 `initrd` and `firmware` must match `allowed_guest_files`: absolute, without `.` and `..`, and `*`
 stays within one directory. An enabled name that nobody knows is refused. Other annotations are left
 alone.
+
+A sandbox asks for devices of its own with `vgpu_type`, `vgpu_parent`, `vgpu_low_gm`, `vgpu_high_gm`,
+`vgpu_resolution`, `vgpu_keep` and `gpu`, which stand for the keys of `[vfio.vgpu]` and `gpu` of `[vfio]`
+below. It gets them when it is opened, within `allowed_types`, `allowed_parents` and `allowed_devices`, and
+gives them back with its end (docs/lifecycle.md).
 )";
 
 // A bar would end the table's cell.
@@ -83,9 +89,12 @@ std::string row(const Key& key) {
     if (limits.empty())
         limits =
             type_name(key.slot(fresh)) + (key.unit.empty() ? "" : ", " + std::string(key.unit));
+    std::string annotation = key.annotation ? "yes" : "";
+    if (!key.annotation_name.empty())
+        annotation = "`" + std::string(key.annotation_name) + "`";
     return "| `" + std::string(key.name) + "` | `" + cell(default_literal(key)) + "` | " +
-           cell(limits) + " | " + (key.annotation ? "yes" : "") + " | " + std::string(key.since) +
-           " | " + cell(key.doc) + " |\n";
+           cell(limits) + " | " + annotation + " | " + std::string(key.since) + " | " +
+           cell(key.doc) + " |\n";
 }
 
 } // namespace

@@ -83,6 +83,26 @@ struct Daemon {
     std::chrono::milliseconds drain{30000};                 ///< an unplug's 20 s and some more
 };
 
+/// `[vfio.vgpu]`: a vGPU that every sandbox gets when it is opened. Sizes as config/vgpu_size.hpp
+/// reads them; "" and 0 ask for nothing.
+struct Vgpu {
+    std::string type;
+    std::string parent;
+    std::string low_gm;
+    std::string high_gm;
+    std::int64_t fence = 0;
+    std::string resolution;
+    std::int64_t weight = 0;
+    bool keep = false;
+
+    bool sized() const {
+        return !low_gm.empty() || !high_gm.empty() || fence > 0 || !resolution.empty() ||
+               weight > 0;
+    }
+    /// A vGPU is asked for: which one is told by its type, by what it must have, or by both.
+    bool wanted() const { return !type.empty() || sized(); }
+};
+
 /// `[vfio]`: our own keys, unknown to Kata (which ignores the table).
 struct Vfio {
     std::string state_dir = "/run/kata-vfio"; ///< absolute, below the host root
@@ -95,7 +115,12 @@ struct Vfio {
     std::int64_t qmp_log_files = 4;                         ///< the one written to included
     std::vector<std::string> qmp_log_redact;                ///< member names or dotted paths
     std::string qmp_proxy = "off";                          ///< or "read-only", "unsafe"
-    std::string iommufd = "off"; ///< or "auto": cdevs where kernel and QEMU have them
+    std::string iommufd = "off";      ///< or "auto": cdevs where kernel and QEMU have them
+    std::string placement = "pack";   ///< of vGPUs over several parents; or "spread"
+    std::string take_siblings = "no"; ///< of an IOMMU group: or "audio", "all"
+    std::int64_t sriov_functions = 0; ///< to enable of a physical function; 0: all it has
+    std::string gpu;                  ///< BDF that every sandbox gets when it is opened; "": none
+    Vgpu vgpu;
     Timeouts timeouts;
     Daemon daemon;
 };

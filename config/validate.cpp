@@ -2,6 +2,7 @@
 #include "config/validate.hpp"
 
 #include "config/base/text.hpp"
+#include "config/vgpu_size.hpp"
 
 #include <algorithm>
 #include <array>
@@ -222,11 +223,42 @@ std::optional<Finding> redactions_name_members(const Configuration& c) {
     return std::nullopt;
 }
 
+std::optional<Finding> vgpu_is_whole(const Configuration& c) {
+    const auto& vgpu = c.vfio.vgpu;
+    const auto refuse = [&](const char* key, std::string text, std::string remedy) {
+        return finding(c, Errc::config_invalid, key, std::move(text), std::move(remedy));
+    };
+    // They become parts of one request: what separates those there would let one annotation say
+    // what another is enabled for.
+    const auto names = {std::pair("vfio.vgpu.type", &vgpu.type),
+                        std::pair("vfio.vgpu.parent", &vgpu.parent)};
+    for (const auto& [key, name] : names)
+        if (name->find_first_of(",=@/") != std::string::npos)
+            return refuse(key, kata_vfio::quoted(*name) + " can't be a name: it has one of , = @ /",
+                          "write it as kata-vfio types shows it");
+    const auto sizes = {std::pair("vfio.vgpu.low_gm", &vgpu.low_gm),
+                        std::pair("vfio.vgpu.high_gm", &vgpu.high_gm)};
+    for (const auto& [key, size] : sizes)
+        if (!size->empty() && !megabytes(*size))
+            return refuse(key, kata_vfio::quoted(*size) + " is no size",
+                          "write a whole number of MB or GB, such as \"128MB\"");
+    if (!vgpu.resolution.empty() && !parse_resolution(vgpu.resolution))
+        return refuse("vfio.vgpu.resolution",
+                      kata_vfio::quoted(vgpu.resolution) + " is no resolution",
+                      "write it as \"1920x1200\"");
+    if (vgpu.wanted() || (vgpu.parent.empty() && !vgpu.keep))
+        return std::nullopt;
+    return refuse(vgpu.parent.empty() ? "vfio.vgpu.keep" : "vfio.vgpu.parent",
+                  "stands alone: which vGPU is wanted is not told",
+                  "give vgpu_type (type in [vfio.vgpu]) or what it must have at least, or take it "
+                  "out");
+}
+
 std::vector<Finding> validate(const Configuration& configuration) {
     constexpr auto rules = std::to_array(
         {machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on, one_root_filesystem,
          viommu_is_off, kernel_params_fit, extra_monitor_is_for_debugging, state_dir_is_usable,
-         resend_is_within_unplug, redactions_name_members});
+         resend_is_within_unplug, redactions_name_members, vgpu_is_whole});
     std::vector<Finding> findings;
     for (const auto rule : rules)
         if (auto found = rule(configuration))

@@ -99,6 +99,10 @@ fs::path parent_path(const vfio::HostRoot& root, std::string_view name) {
                          (names.size() == 1 ? "is " : "are ") + join_words(names));
 }
 
+int numa_node(const vfio::HostRoot& root, std::string_view parent) {
+    return numa_node_of(parent_path(root, parent));
+}
+
 fs::path type_path(const vfio::HostRoot& root, std::string_view parent, std::string_view type) {
     auto path = parent_path(root, parent) / "mdev_supported_types";
     if (is_component(type))

@@ -63,6 +63,9 @@ MdevParent read_parent(const vfio::HostRoot& root, std::string_view name);
 /// resolved); throws as read_parent().
 std::filesystem::path parent_path(const vfio::HostRoot& root, std::string_view name);
 
+/// -1: the host does not say.
+int numa_node(const vfio::HostRoot& root, std::string_view parent);
+
 /// The directory of a type at that parent; throws as read_type().
 std::filesystem::path type_path(const vfio::HostRoot& root, std::string_view parent,
                                 std::string_view type);

@@ -17,13 +17,14 @@ using Clock = UnplugFsm::Clock;
 
 /// Refuses what QEMU would refuse with less to say: a full bus, a taken slot.
 void require_room(const RootBus& bus, const VfioDevice& device) {
-    if (!bus.next_free())
-        throw bus.full(1);
-    if (!device.addr)
-        return;
-    const auto addr = parse_addr(*device.addr);
+    const auto addr = device.addr ? parse_addr(*device.addr) : std::nullopt;
     const auto* occupant = addr ? bus.occupant(addr->slot) : nullptr;
-    if (!occupant)
+    // Functions of one slot come one by one, function 0 last (see plan_slots() in the plugin).
+    const bool joins = addr && device.multifunction.value_or(false) && occupant &&
+                       occupant->function > 0 && !bus.at(addr->slot, addr->function);
+    if (!joins && !bus.next_free())
+        throw bus.full(1);
+    if (!occupant || joins)
         return;
     Failure failure(Errc::invalid_argument, "addr " + *device.addr + " of the root bus is taken");
     failure.blocked_by(occupant->label()).remedy("leave addr out or choose a free slot");

@@ -111,6 +111,13 @@ const RootBusDevice* RootBus::occupant(unsigned slot) const noexcept {
     return found;
 }
 
+const RootBusDevice* RootBus::at(unsigned slot, unsigned function) const noexcept {
+    for (const auto& device : devices_)
+        if (device.slot == slot && device.function == function)
+            return &device;
+    return nullptr;
+}
+
 std::vector<unsigned> RootBus::free_slots() const {
     std::vector<unsigned> out;
     for (unsigned slot = first_slot; slot <= last_slot; ++slot)

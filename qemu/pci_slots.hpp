@@ -45,6 +45,9 @@ class RootBus {
     /// Who has function 0 (or any) of the slot; nullptr when it is free.
     const RootBusDevice* occupant(unsigned slot) const noexcept;
 
+    /// Who has that very function; nullptr when it is free.
+    const RootBusDevice* at(unsigned slot, unsigned function) const noexcept;
+
     std::vector<unsigned> free_slots() const;
     /// The lowest free slot, as QEMU itself would choose.
     std::optional<unsigned> next_free() const;

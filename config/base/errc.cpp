@@ -42,6 +42,8 @@ constexpr auto rows = std::to_array<ErrcRow>({
     {Errc::permission_denied, "permission_denied", "the kernel refused access"},
     {Errc::sandbox_busy, "sandbox_busy", "another process works on this sandbox"},
     {Errc::driver_missing, "driver_missing", "a kernel driver is not loaded"},
+    {Errc::gvt_refused, "gvt_refused", "GVT-g does not serve this VM"},
+    {Errc::limit_too_low, "limit_too_low", "a limit of QEMU or of the guest is too low"},
     {Errc::qemu_refused, "qemu_refused", "QEMU refused the command"},
     {Errc::monitor_missing, "monitor_missing", "the QMP socket does not exist"},
     {Errc::monitor_refused, "monitor_refused", "nobody listens on the QMP socket"},

@@ -54,6 +54,8 @@ enum class Errc : int {
     permission_denied = 416,
     sandbox_busy = 417, ///< another process works on this sandbox now
     driver_missing = 418,
+    gvt_refused = 419,   ///< one GVT-g vGPU a VM, and only with KVM
+    limit_too_low = 420, ///< of QEMU's process, or of the guest's address space
 
     // 5xx: QEMU refused, or can't be reached.
     qemu_refused = 500,    ///< an error reply we know no better name for

@@ -186,13 +186,16 @@ kata_vfio_status_t sandbox_open(kata_vfio_plugin_t* opened,
         abi::require_zero(given.reserved, "kata_vfio_sandbox_options_t.reserved");
         if (given.annotation_count > 1024 || (given.annotation_count > 0 && !given.annotations))
             throw Failure(Errc::invalid_argument, "annotations are NULL, or more than 1024");
-        std::map<std::string, std::string> annotations;
+        if (given.owner_pid < 0)
+            throw Failure(Errc::invalid_argument, "owner_pid is negative");
+        plugin::Sandbox::OpenRequest request;
+        request.owner_pid = given.owner_pid;
         for (size_t i = 0; i < given.annotation_count; ++i)
-            annotations[read_text(given.annotations[i].key, "annotation key")] =
+            request.annotations[read_text(given.annotations[i].key, "annotation key")] =
                 read_text(given.annotations[i].value, "annotation value");
-        opened->core->open_sandbox(read_text(given.id, "id"),
-                                   read_text(given.qmp_socket, "qmp_socket"),
-                                   std::move(annotations), std::move(done), started);
+        request.qmp_socket = read_text(given.qmp_socket, "qmp_socket");
+        opened->core->open_sandbox(read_text(given.id, "id"), std::move(request), std::move(done),
+                                   started);
     });
 }
 
@@ -216,12 +219,14 @@ kata_vfio_status_t attach(kata_vfio_sandbox_t* sandbox, const kata_vfio_attach_t
         const auto given = abi::read_struct(request, "kata_vfio_attach_t",
                                             offsetof(kata_vfio_attach_t, device) +
                                                 sizeof(kata_vfio_attach_t::device));
-        if ((given.flags & ~std::uint32_t{KATA_VFIO_ATTACH_DRY_RUN}) != 0)
+        constexpr std::uint32_t known = KATA_VFIO_ATTACH_DRY_RUN | KATA_VFIO_ATTACH_KEEP;
+        if ((given.flags & ~known) != 0)
             throw Failure(Errc::abi_mismatch, "kata_vfio_attach_t.flags has unknown bits");
         plugin::Sandbox::AttachRequest wanted;
         wanted.device = read_text(given.device, "device");
         wanted.uuid = read_text(given.uuid, "uuid");
         wanted.dry_run = (given.flags & KATA_VFIO_ATTACH_DRY_RUN) != 0;
+        wanted.keep = (given.flags & KATA_VFIO_ATTACH_KEEP) != 0;
         sandbox->owner->core->attach(sandbox->core, std::move(wanted), std::move(done), started);
     });
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kata_vfio.h: the C ABI of libkata_vfio.so, version 1.1.
+ * kata_vfio.h: the C ABI of libkata_vfio.so, version 1.2.
  *
  * The plugin hot-plugs vfio and mdev devices into the root bus of a sandbox's QEMU over QMP, and
  * owns what has to be true around that: policy, driver binding, the life of a vGPU. A host (a
@@ -49,7 +49,7 @@ extern "C" {
 /* Versions: a change of MAJOR breaks hosts, MINOR counts what was appended (docs/abi.md lists the
  * reason for each). */
 #define KATA_VFIO_ABI_MAJOR 1
-#define KATA_VFIO_ABI_MINOR 1
+#define KATA_VFIO_ABI_MINOR 2
 #define KATA_VFIO_ENTRY_SYMBOL "kata_vfio_entry"
 
 /* A zeroed struct with its size filled in: kata_vfio_attach_t request = KATA_VFIO_INIT(request); */
@@ -121,6 +121,8 @@ enum {
     KATA_VFIO_E_PERMISSION_DENIED = 416,
     KATA_VFIO_E_SANDBOX_BUSY = 417,
     KATA_VFIO_E_DRIVER_MISSING = 418,
+    KATA_VFIO_E_GVT_REFUSED = 419,   /* since 1.2 */
+    KATA_VFIO_E_LIMIT_TOO_LOW = 420, /* since 1.2 */
     KATA_VFIO_E_QEMU_REFUSED = 500,
     KATA_VFIO_E_MONITOR_MISSING = 501,
     KATA_VFIO_E_MONITOR_REFUSED = 502,
@@ -212,18 +214,27 @@ typedef struct kata_vfio_sandbox_options {
      * for a sandbox that is opened again with none. */
     const kata_vfio_pair_t* annotations;
     size_t annotation_count;
+    /* Since 1.2. The process that the sandbox belongs to, as the plugin's process sees it: when it
+     * has ended, reconcile (and a plugin in which the sandbox is open) unplugs and gives back all
+     * the sandbox has, although its QEMU runs. 0: none, or as remembered. */
+    int64_t owner_pid;
 } kata_vfio_sandbox_options_t;
 
 enum { /* flags of kata_vfio_attach_t */
        /* Decide and explain, touch nothing: the result's json has the steps and the QMP command. */
-       KATA_VFIO_ATTACH_DRY_RUN = 1
+       KATA_VFIO_ATTACH_DRY_RUN = 1,
+       /* Since 1.2. A vGPU that is made stays when it is detached, as a foreign one. Refused for
+        * what is not made. */
+       KATA_VFIO_ATTACH_KEEP = 2
 };
 
 typedef struct kata_vfio_attach {
     uint32_t struct_size;
     uint32_t flags; /* unknown bits are refused */
     /* /dev/vfio/N, /dev/vfio/devices/vfioN, MAJOR:MINOR of such a node, a BDF "0000:00:02.0", the
-     * UUID of a mediated device, or a vGPU to be made: TYPE or TYPE@PARENT. */
+     * UUID of a mediated device, or a vGPU to be made: TYPE, TYPE@PARENT, or since 1.2 by what it
+     * must have at least: "vgpu:low_gm=128MB,resolution=1920x1200", also with @PARENT; or since 1.2
+     * a virtual function (SR-IOV): "sriov" or "sriov@BDF" of the physical one. */
     kata_vfio_str_t device;
     /* For a vGPU to be made: its UUID; empty = a random one. Refused with any other device. */
     kata_vfio_str_t uuid;
@@ -246,6 +257,17 @@ enum {                         /* kinds of kata_vfio_attachment_t */
        KATA_VFIO_KIND_MDEV = 2 /* a mediated device (GVT-g) */
 };
 
+enum { /* flags of kata_vfio_attachment_t, since 1.2 */
+       /* asked for by the sandbox's annotations or configuration when it was opened */
+       KATA_VFIO_ATTACHMENT_OWN = 1,
+       /* made or bound, and not plugged yet: the guest has not been started; no guest_address */
+       KATA_VFIO_ATTACHMENT_PREPARED = 2,
+       /* unplugged, and the host's side not given back yet */
+       KATA_VFIO_ATTACHMENT_UNPLUGGED = 4,
+       /* the vGPU stays when it is detached */
+       KATA_VFIO_ATTACHMENT_KEEP = 8
+};
+
 /* One device in one sandbox. */
 typedef struct kata_vfio_attachment {
     uint32_t struct_size;
@@ -260,6 +282,8 @@ typedef struct kata_vfio_attachment {
     kata_vfio_str_t guest_address; /* "0000:00:0f.0", as the guest's lspci -D shows it */
     int32_t iommu_group;           /* host's number; -1 unknown */
     uint32_t owned;                /* 1: made or bound for this attachment, undone at detach */
+    uint32_t flags;                /* since 1.2: KATA_VFIO_ATTACHMENT_* */
+    uint32_t reserved;
 } kata_vfio_attachment_t;
 
 typedef struct kata_vfio_sandbox_info {
@@ -328,10 +352,13 @@ typedef struct kata_vfio_entry {
      * [any-thread], blocking; not from a callback. NULL is allowed. */
     void (*plugin_close)(kata_vfio_plugin_t* plugin);
 
-    /* Enforces policy, connects to QEMU, checks the live machine, remembers the sandbox.
-     * The result has `sandbox`. An id that is open already in this plugin is refused; one that is
-     * remembered on disk is taken up with its attachments. [any-thread] [in-callback],
-     * asynchronous. */
+    /* Enforces policy, connects to QEMU, checks the live machine, remembers the sandbox, and gives
+     * it the devices that its annotations (vgpu_type and the like, gpu) or the configuration ask
+     * for: made or bound now, plugged now, or when its guest is started. They go with
+     * sandbox_release, with QEMU and with the owner. One that can't be had fails the open, and the
+     * sandbox is then not remembered. The result has `sandbox`. An id that is open already in this
+     * plugin is refused; one that is remembered on disk is taken up with its attachments.
+     * [any-thread] [in-callback], asynchronous. */
     kata_vfio_status_t (*sandbox_open)(kata_vfio_plugin_t* plugin,
                                        const kata_vfio_sandbox_options_t* options,
                                        kata_vfio_call_t* call);

@@ -24,6 +24,19 @@ std::vector<const T*> list_of(const std::vector<T>& elements) {
     return list;
 }
 
+std::uint32_t flags_of(const plugin::Attachment& attachment) {
+    std::uint32_t flags = 0;
+    if (attachment.own)
+        flags |= KATA_VFIO_ATTACHMENT_OWN;
+    if (attachment.prepared)
+        flags |= KATA_VFIO_ATTACHMENT_PREPARED;
+    if (attachment.unplugged)
+        flags |= KATA_VFIO_ATTACHMENT_UNPLUGGED;
+    if (attachment.keep)
+        flags |= KATA_VFIO_ATTACHMENT_KEEP;
+    return flags;
+}
+
 } // namespace
 
 ResultBox::ResultBox(std::uint64_t ticket, plugin::Outcome outcome, kata_vfio_sandbox_t* sandbox)
@@ -60,6 +73,7 @@ void ResultBox::show_attachments() {
         shown.guest_address = view(attachment.guest_address);
         shown.iommu_group = attachment.iommu_group.value_or(-1);
         shown.owned = attachment.owned() ? 1 : 0;
+        shown.flags = flags_of(attachment);
         attachments_.push_back(shown);
     }
     attachment_list_ = list_of(attachments_);

@@ -50,6 +50,8 @@ struct Arguments {
     std::vector<std::pair<std::string, std::string>> annotations;
     bool all = false;
     bool dry_run = false;
+    bool keep = false;
+    std::int64_t owner = 0; ///< sandbox open: a pid; 0: not given
     bool gvt_d = false, gvt_g = false;
     std::string guest_kernel; ///< check: a kernel image or .config; config set-kernel: the image
     std::string html;         ///< trace: the page to write

@@ -173,6 +173,10 @@ class Parser {
         open->add_option("--annotation", raw_annotations_, "A pod's annotation; repeatable")
             ->type_name("K=V")
             ->allow_extra_args(false);
+        open->add_option("--owner", arguments_.owner,
+                         "The process that it belongs to: its end is the sandbox's")
+            ->type_name("PID")
+            ->check(CLI::PositiveNumber);
         auto* release = verb(*sandbox, "release", Verb::sandbox_release,
                              "Unplug and give back all the sandbox has, and forget it",
                              "  kata-vfio sandbox release s1\n");
@@ -184,13 +188,18 @@ class Parser {
                             "  kata-vfio attach s1 0000:00:02.0          a function, bound if need "
                             "be\n"
                             "  kata-vfio attach s1 i915-GVTg_V4_8        a vGPU made for s1\n"
+                            "  kata-vfio attach s1 vgpu:low_gm=128MB,resolution=1920x1200\n"
                             "  kata-vfio attach s1 i915-GVTg_V4_8 --dry-run\n");
         add_sandbox_id(attach);
         attach
-            ->add_option("DEVICE", arguments_.device,
-                         "/dev/vfio/N, BDF, UUID of a vGPU, or TYPE[@PARENT] for a new one")
+            ->add_option(
+                "DEVICE", arguments_.device,
+                "/dev/vfio/N, BDF, UUID of a vGPU, or for a new one TYPE[@PARENT] or what it "
+                "must have: vgpu:KEY=VALUE,...")
             ->required();
         attach->add_option("--uuid", arguments_.uuid, "Of the vGPU to be made (default: random)");
+        attach->add_flag("--keep", arguments_.keep,
+                         "The vGPU that is made stays when it is detached");
         attach->add_flag("--dry-run", arguments_.dry_run,
                          "Change nothing: print the steps and the QMP command");
 

@@ -28,7 +28,11 @@ std::vector<std::string> attachment_cells(const json::object& attachment) {
     const auto* owned = attachment.if_contains("owned");
     const auto* unplugged = attachment.if_contains("unplugged");
     const bool gone = unplugged && unplugged->is_bool() && unplugged->get_bool();
-    return {gone ? "(unplugged)" : string_at(attachment, "guest_address"),
+    const auto* prepared = attachment.if_contains("prepared");
+    const bool waits = prepared && prepared->is_bool() && prepared->get_bool();
+    return {gone    ? "(unplugged)"
+            : waits ? "(waits)"
+                    : string_at(attachment, "guest_address"),
             string_at(attachment, "id"),
             string_at(attachment, "host_address"),
             string_at(attachment, "uuid"),

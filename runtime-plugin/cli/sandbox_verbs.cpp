@@ -27,6 +27,7 @@ class OpenSandbox {
         options.qmp_socket = view(qmp);
         options.annotations = annotations.data();
         options.annotation_count = annotations.size();
+        options.owner_pid = arguments.owner;
         answer_ = host_.call("open sandbox " + arguments.sandbox, [&](kata_vfio_call_t* call) {
             return host_.entry().sandbox_open(host_.plugin(), &options, call);
         });
@@ -75,7 +76,10 @@ json::object attach(const Arguments& arguments, Io& io) {
     PluginHost host(arguments, io);
     const OpenSandbox sandbox(host, arguments);
     kata_vfio_attach_t request = KATA_VFIO_INIT(request);
-    request.flags = arguments.dry_run ? KATA_VFIO_ATTACH_DRY_RUN : 0;
+    if (arguments.dry_run)
+        request.flags |= KATA_VFIO_ATTACH_DRY_RUN;
+    if (arguments.keep)
+        request.flags |= KATA_VFIO_ATTACH_KEEP;
     request.device = view(arguments.device);
     request.uuid = view(arguments.uuid);
     auto answer = host.call("attach " + arguments.device, [&](kata_vfio_call_t* call) {

@@ -50,6 +50,9 @@ struct Context {
     qemu::Timeouts qmp_timeouts;
     boost::asio::io_context io;
     PendingWatch pending{io};
+    /// Something has happened that an open sandbox's own devices have to do with: Sandbox::tend()
+    /// is started. On `io`.
+    std::function<void(const std::string& sandbox)> wake;
     /// For calls that can block in the kernel; each of them has a deadline. More than one thread,
     /// so that one slow unbind does not hold up another sandbox.
     boost::asio::thread_pool host_pool{4};

@@ -19,6 +19,8 @@ namespace kata_vfio::plugin {
     X(open_locked)                                                                                 \
     X(open_recorded)                                                                               \
     X(open_recovered)                                                                              \
+    X(own_prepared)                                                                                \
+    X(own_plugged)                                                                                 \
     X(attach_resolved)                                                                             \
     X(journal_begin_write)                                                                         \
     X(journal_begun)                                                                               \
@@ -29,6 +31,8 @@ namespace kata_vfio::plugin {
     X(attach_claims_taken)                                                                         \
     X(attach_create_intended)                                                                      \
     X(attach_created)                                                                              \
+    X(sriov_record_write)                                                                          \
+    X(sriov_enabled)                                                                               \
     X(attach_bind_intended)                                                                        \
     X(attach_bound)                                                                                \
     X(journal_done_write)                                                                          \
@@ -47,6 +51,7 @@ namespace kata_vfio::plugin {
     X(undo_vgpu_removed)                                                                           \
     X(undo_driver_restored)                                                                        \
     X(undo_claim_dropped)                                                                          \
+    X(sriov_disabled)                                                                              \
     X(undo_done)                                                                                   \
     X(detach_unplugged)                                                                            \
     X(detach_unplug_recorded)                                                                      \

@@ -3,6 +3,7 @@
 
 #include "mdev/mdev_remove.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/virtual_functions.hpp"
 #include "vfio/driver_binding.hpp"
 
 namespace kata_vfio::plugin {
@@ -34,6 +35,11 @@ void HostActor::act(const std::vector<Action>& actions) {
         case Do::leave_alone:
             notes.push_back(action.subject + " is left alone: " + action.why);
             break;
+        case Do::disable_functions:
+            disable_unused_functions(context_.root, context_.state, context_.claims, action.subject,
+                                     deadline_);
+            crash_point(CrashPoint::sriov_disabled);
+            break;
         case Do::keep:
         case Do::unplug:
         case Do::forget:
@@ -42,6 +48,8 @@ void HostActor::act(const std::vector<Action>& actions) {
         case Do::quarantine:
         case Do::blocked:
         case Do::lost:
+        case Do::let_go:
+        case Do::stray:
             break;
         }
     }

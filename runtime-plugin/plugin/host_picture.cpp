@@ -50,6 +50,7 @@ struct Looker {
         claim(function_claim(step.record.address.text()));
     }
     void operator()(const PlugStep&) const {}
+    void operator()(const EnableFunctionsStep&) const {}
 };
 
 } // namespace
@@ -83,13 +84,18 @@ HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
     return picture;
 }
 
+bool orphaned(const vfio::HostRoot& root, const SandboxState& state) {
+    return state.owner_pid > 0 && !lives(root, state.owner_pid, state.owner_start);
+}
+
 QemuPicture look_at_qemu(const vfio::HostRoot& root, const SandboxState& state) {
     const auto pid = "pid " + std::to_string(state.qemu_pid);
+    const bool alone = orphaned(root, state);
     if (state.qemu_pid <= 0)
-        return {QemuLife::unknown, false, "the pid of its QEMU is not known"};
+        return {QemuLife::unknown, false, "the pid of its QEMU is not known", alone};
     if (lives(root, state.qemu_pid, state.qemu_start))
-        return {QemuLife::running, false, "its QEMU, " + pid + ", runs"};
-    return {QemuLife::gone, false, "its QEMU, " + pid + ", is gone"};
+        return {QemuLife::running, false, "its QEMU, " + pid + ", runs", alone};
+    return {QemuLife::gone, false, "its QEMU, " + pid + ", is gone", alone};
 }
 
 QemuPicture judge_by_groups(const HostPicture& host) {

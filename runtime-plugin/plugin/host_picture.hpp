@@ -19,8 +19,11 @@ HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
                          const std::optional<LeftJournal>& journal, const SandboxState& state,
                          bool groups = false);
 
+/// The process that the sandbox belongs to is gone; false when it belongs to none.
+bool orphaned(const vfio::HostRoot& root, const SandboxState& state);
+
 /// QEMU's life by what is on record of its process, without asking its monitor: `unknown` when its
-/// pid was never known.
+/// pid was never known. And whether the sandbox is orphaned.
 QemuPicture look_at_qemu(const vfio::HostRoot& root, const SandboxState& state);
 
 /// The same for one whose pid is not known and whose monitor is closed: it runs as long as a group

@@ -33,6 +33,7 @@ Journal::Journal(fs::path sandbox_directory) : directory_(std::move(sandbox_dire
 
 void Journal::begin(std::string_view operation, const std::vector<std::string>& ids) {
     const auto path = directory_ / file_name;
+    operation_ = operation;
     steps_.clear();
     size_ = 0;
     if (const int error = write_fault(CrashPoint::journal_begin_write))

@@ -36,6 +36,8 @@ class Journal {
     /// The outcome is recorded elsewhere: removes the file.
     void clear();
 
+    /// As given to begin().
+    const std::string& operation() const noexcept { return operation_; }
     /// Steps since begin(), in the order they were intended.
     const std::vector<Step>& steps() const noexcept { return steps_; }
 
@@ -45,6 +47,7 @@ class Journal {
     std::filesystem::path directory_;
     UniqueFd fd_;
     std::size_t size_ = 0; ///< of the whole lines in the file
+    std::string operation_;
     std::vector<Step> steps_;
 };
 

@@ -53,7 +53,9 @@ json::object sandbox_json(const SandboxState& state) {
             {"qmp_socket", state.qmp_socket},
             {"machine", state.machine},
             {"attachments", std::move(attachments)},
-            {"tainted", json::value_from(state.tainted)}};
+            {"tainted", json::value_from(state.tainted)},
+            {"owner_pid", state.owner_pid == 0 ? boost::json::value(nullptr)
+                                               : boost::json::value(state.owner_pid)}};
 }
 
 } // namespace kata_vfio::plugin

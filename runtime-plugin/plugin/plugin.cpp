@@ -61,6 +61,7 @@ Plugin::Plugin(vfio::HostRoot root, Configured configured, HostServices services
     : context_(std::move(root), std::move(configured), std::move(services)),
       work_(context_.io.get_executor()) {
     context_.pending.on_end([this](const std::string& id) { resume(id); });
+    context_.wake = [this](const std::string& id) { tend(id); };
     const SignalsBlocked blocked;
     loop_ = std::thread([this] { context_.io.run(); });
 }
@@ -70,6 +71,7 @@ Plugin::~Plugin() {
     std::promise<void> unwatched;
     asio::post(context_.io, [this, &unwatched] {
         context_.pending.close();
+        context_.wake = [](const std::string&) {};
         unwatched.set_value();
     });
     unwatched.get_future().wait();
@@ -176,18 +178,16 @@ void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
     closed.get_future().wait();
 }
 
-void Plugin::open_sandbox(std::string id, std::string qmp_socket,
-                          std::map<std::string, std::string> annotations, Completion done,
+void Plugin::open_sandbox(std::string id, Sandbox::OpenRequest request, Completion done,
                           const Started& started) {
-    auto body = [this, id = std::move(id), qmp_socket = std::move(qmp_socket),
-                 annotations = std::move(annotations)](const Caller& caller) mutable {
-        return run_open(std::move(id), std::move(qmp_socket), std::move(annotations), caller);
+    auto body = [this, id = std::move(id),
+                 request = std::move(request)](const Caller& caller) mutable {
+        return run_open(std::move(id), std::move(request), caller);
     };
     start(nullptr, std::move(body), std::move(done), started);
 }
 
-asio::awaitable<Outcome> Plugin::run_open(std::string id, std::string qmp_socket,
-                                          std::map<std::string, std::string> annotations,
+asio::awaitable<Outcome> Plugin::run_open(std::string id, Sandbox::OpenRequest request,
                                           const Caller& caller) {
     id = require_sandbox_id(id);
     if (const auto found = sandboxes_.find(id);
@@ -198,7 +198,7 @@ asio::awaitable<Outcome> Plugin::run_open(std::string id, std::string qmp_socket
     sandboxes_[id] = sandbox;
     std::exception_ptr error;
     try {
-        co_await sandbox->open(std::move(qmp_socket), std::move(annotations), caller);
+        co_await sandbox->open(request, caller);
     } catch (...) {
         error = std::current_exception();
     }

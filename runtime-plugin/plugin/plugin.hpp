@@ -37,8 +37,7 @@ class Plugin {
     /// Told the ticket, in the caller's thread, before the call can finish.
     using Started = std::function<void(Ticket)>;
 
-    void open_sandbox(std::string id, std::string qmp_socket,
-                      std::map<std::string, std::string> annotations, Completion done,
+    void open_sandbox(std::string id, Sandbox::OpenRequest request, Completion done,
                       const Started& started);
     void attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest request, Completion done,
                 const Started& started);
@@ -73,17 +72,23 @@ class Plugin {
     void cancel_locked(Ticket ticket, Call& call);
     void cancel_on_loop(Ticket ticket);
 
-    boost::asio::awaitable<Outcome> run_open(std::string id, std::string qmp_socket,
-                                             std::map<std::string, std::string> annotations,
+    boost::asio::awaitable<Outcome> run_open(std::string id, Sandbox::OpenRequest request,
                                              const Caller& caller);
     boost::asio::awaitable<Outcome> run_release(std::string id, const Caller& caller);
     Outcome run_list(const std::string& id) const;
     boost::asio::awaitable<Outcome> run_reconcile(std::string id, bool dry_run,
                                                   const Caller& caller);
-    boost::asio::awaitable<SandboxFinding>
-    run_sandbox_reconcile(std::string id, Sandbox::Patience patience, const Caller& caller);
-    /// What kept a device of the sandbox has let go: goes on with giving it back.
+    boost::asio::awaitable<SandboxFinding> run_sandbox_reconcile(std::string id,
+                                                                 Sandbox::Patience patience,
+                                                                 Sandbox::AskQemu ask,
+                                                                 const Caller& caller);
+    /// The sandbox if it is open here, and then with `visiting` of the call set; else null.
+    std::shared_ptr<Sandbox> visit(const std::string& id, const Caller& caller);
+    void leave(const Caller& caller);
+    /// A process has ended that the sandbox has to do with: one that kept a device of it, or its
+    /// owner. Goes on with giving it back.
     void resume(const std::string& id);
+    void tend(const std::string& id);
     Failure not_known(const std::string& id) const;
 
     Context context_;

@@ -34,6 +34,17 @@ std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t
     return fields[0] == "Z" ? std::nullopt : std::optional(start);
 }
 
+std::optional<std::string> status_line(const vfio::HostRoot& root, std::int64_t pid,
+                                       std::string_view key) {
+    const auto status = read_file(root.proc(std::to_string(pid)) / "status", 65536);
+    if (!status)
+        return std::nullopt;
+    for (const auto line : split(*status, '\n'))
+        if (line.starts_with(key) && line.substr(key.size()).starts_with(':'))
+            return std::string(trim(line.substr(key.size() + 1)));
+    return std::nullopt;
+}
+
 bool lives(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start) {
     return pid > 0 && start_time(root, pid) == start;
 }

@@ -74,6 +74,8 @@ struct JournalPlanner {
         return true;
     }
 
+    bool operator()(const EnableFunctionsStep&) const { return true; } // see plan_journal()
+
     static constexpr std::string_view given_back =
         "its claim is gone, so it was given back; what is there now is not this sandbox's";
 };
@@ -106,7 +108,68 @@ void plan_running(const Attachment& attachment, const SandboxState& state, const
                                "sandbox " + owner + " has it as well as " + attachment.id +
                                    ", which is attached"});
     }
-    actions.push_back({Do::keep, attachment.id, "its QEMU runs"});
+    actions.push_back(
+        {Do::keep, attachment.id,
+         attachment.prepared ? "it waits for its guest to be started" : "its QEMU runs"});
+}
+
+/// What QEMU says against the record.
+void plan_differences(const std::optional<LeftJournal>& journal, const SandboxState& state,
+                      const QemuPicture& qemu, const HostPicture& host,
+                      std::vector<Action>& actions) {
+    if (!qemu.devices)
+        return;
+    for (auto attachment : state.attachments) {
+        if (!attachment.plugged() || qemu.devices->contains(attachment.id))
+            continue;
+        actions.push_back(
+            {Do::let_go, attachment.id, "QEMU has it no more, and nobody here has detached it"});
+        attachment.unplugged = true;
+        const auto given_back = plan_give_back(attachment, state, host);
+        actions.insert(actions.end(), given_back.begin(), given_back.end());
+    }
+    const auto being_plugged = [&](const std::string& id) { // the journal's to undo
+        return journal &&
+               std::any_of(journal->steps.begin(), journal->steps.end(), [&](const auto& step) {
+                   const auto* plug = std::get_if<PlugStep>(&step);
+                   return plug && plug->id == id;
+               });
+    };
+    for (const auto& id : *qemu.devices)
+        if (!being_plugged(id) &&
+            std::none_of(state.attachments.begin(), state.attachments.end(),
+                         [&](const auto& attachment) { return attachment.id == id; }))
+            actions.push_back({Do::stray, id,
+                               "QEMU has it, and it is not on record: another client of its "
+                               "monitor has plugged it, or the record was lost; device_del takes "
+                               "it out"});
+}
+
+void plan_running(const std::optional<LeftJournal>& journal, const SandboxState& state,
+                  const HostPicture& host, const QemuPicture& qemu, std::vector<Action>& actions) {
+    for (const auto& attachment : state.attachments)
+        if (!qemu.devices || !attachment.plugged() || qemu.devices->contains(attachment.id))
+            plan_running(attachment, state, host, actions);
+    plan_differences(journal, state, qemu, host, actions);
+}
+
+void plan_orphaned(const SandboxState& state, const HostPicture& host, const QemuPicture& qemu,
+                   std::vector<Action>& actions) {
+    const auto owner = "its owner, pid " + std::to_string(state.owner_pid) + ", is gone";
+    if (!qemu.monitor) {
+        actions.push_back({Do::blocked, state.id,
+                           owner + ", but QEMU can't be asked for its devices: " + qemu.why});
+        return;
+    }
+    for (auto each = state.attachments.rbegin(); each != state.attachments.rend(); ++each) {
+        auto attachment = *each;
+        if (attachment.plugged())
+            actions.push_back({Do::unplug, attachment.id, owner});
+        attachment.unplugged = true;
+        const auto given_back = plan_give_back(attachment, state, host);
+        actions.insert(actions.end(), given_back.begin(), given_back.end());
+    }
+    actions.push_back({Do::remove_sandbox, state.id, owner});
 }
 
 } // namespace
@@ -156,6 +219,12 @@ std::string_view name(Action::Kind kind) noexcept {
         return "blocked";
     case Do::lost:
         return "lost";
+    case Do::disable_functions:
+        return "disable_functions";
+    case Do::let_go:
+        return "let_go";
+    case Do::stray:
+        return "stray";
     }
     return "unknown";
 }
@@ -176,7 +245,9 @@ std::vector<Action> plan_journal(const LeftJournal& journal, const SandboxState&
     std::vector<Action> actions;
     const auto recorded =
         std::find_if(state.attachments.begin(), state.attachments.end(), [&](const auto& each) {
-            return std::find(journal.ids.begin(), journal.ids.end(), each.id) != journal.ids.end();
+            return std::find(journal.ids.begin(), journal.ids.end(), each.id) !=
+                       journal.ids.end() &&
+                   !(each.prepared && journal.operation == plug_operation);
         });
     if (recorded != state.attachments.end()) {
         actions.push_back({Do::clear_journal, state.id,
@@ -187,7 +258,13 @@ std::vector<Action> plan_journal(const LeftJournal& journal, const SandboxState&
     for (auto step = journal.steps.rbegin(); step != journal.steps.rend(); ++step)
         if (!std::visit(planner, *step))
             return actions;
-    actions.push_back({Do::clear_journal, state.id, "the unfinished attach is undone"});
+    // Behind the claims: while one of the virtual functions is claimed they all stay.
+    for (const auto& step : journal.steps)
+        if (const auto* enabled = std::get_if<EnableFunctionsStep>(&step))
+            actions.push_back({Do::disable_functions, enabled->parent,
+                               "enabled for an attach that was not brought to its end"});
+    actions.push_back(
+        {Do::clear_journal, state.id, "the unfinished " + journal.operation + " is undone"});
     return actions;
 }
 
@@ -209,13 +286,16 @@ std::vector<Action> plan_give_back(const Attachment& attachment, const SandboxSt
             actions.push_back({Do::leave_alone, subject, why});
         else if (attachment.made_vgpu)
             actions.push_back({Do::remove_vgpu, subject, "made for " + attachment.id});
-        else
+        else if (attachment.bound)
             actions.push_back(
                 {Do::restore_driver, subject, "bound for " + attachment.id, attachment.bound});
     }
     for (const auto& claim : claims_of(attachment))
         if (host.owner(claim) == state.id && !claim_needed(state, claim, attachment.id))
             actions.push_back({Do::drop_claim, claim, "of " + attachment.id});
+    if (!attachment.vf_of.empty())
+        actions.push_back({Do::disable_functions, attachment.vf_of,
+                           "unless another sandbox has one of them, or they were not ours"});
     actions.push_back({Do::forget, attachment.id, "it is given back"});
     return actions;
 }
@@ -233,8 +313,10 @@ std::vector<Action> plan_sandbox(const std::optional<LeftJournal>& journal,
         actions.push_back({Do::blocked, state.id, qemu.why});
         break;
     case QemuLife::running:
-        for (const auto& attachment : state.attachments)
-            plan_running(attachment, state, host, actions);
+        if (qemu.orphaned)
+            plan_orphaned(state, host, qemu, actions);
+        else
+            plan_running(journal, state, host, qemu, actions);
         break;
     case QemuLife::gone:
         for (auto each = state.attachments.rbegin(); each != state.attachments.rend(); ++each) {
@@ -249,7 +331,7 @@ std::vector<Action> plan_sandbox(const std::optional<LeftJournal>& journal,
 
 bool settled(const std::vector<Action>& actions) {
     return std::all_of(actions.begin(), actions.end(), [](const auto& action) {
-        return action.kind == Do::keep || action.kind == Do::lost;
+        return action.kind == Do::keep || action.kind == Do::lost || action.kind == Do::stray;
     });
 }
 

@@ -51,6 +51,10 @@ struct QemuPicture {
     QemuLife life = QemuLife::unknown;
     bool monitor = false; ///< it answers, so devices can be unplugged
     std::string why;      ///< how that is known, for texts
+    /// The process that the sandbox belongs to is gone, so the sandbox is over although QEMU runs.
+    bool orphaned = false;
+    /// The VFIO devices it has, by qdev id; nullopt: it was not asked.
+    std::optional<std::set<std::string>> devices = std::nullopt;
 };
 
 /// One thing to be done, or deliberately not done, with its reason.
@@ -69,6 +73,10 @@ struct Action {
         leave_alone,    ///< not ours (any more), for good
         blocked,        ///< ours, but can't be done now: the record stays for the next time
         lost,           ///< an attachment whose device is not on the host any more
+        /// the virtual functions of a physical one, by its BDF, unless somebody has one of them
+        disable_functions,
+        let_go, ///< an attachment that QEMU has no more: its host's side goes back
+        stray,  ///< a VFIO device in QEMU, by its qdev id, that is not on record: told only
     };
     Kind kind = Kind::keep;
     std::string subject;
@@ -79,6 +87,10 @@ struct Action {
 };
 std::string_view name(Action::Kind kind) noexcept;
 std::ostream& operator<<(std::ostream& out, const Action& action);
+
+/// The journal's name for giving QEMU what was prepared before its guest was started: undone, the
+/// attachments are there as before, prepared.
+inline constexpr std::string_view plug_operation = "plug";
 
 /// Undoes an attach that was not brought to its end: in reverse, and only what the journal intended
 /// and the device's own claim still says is this sandbox's. A claim is taken before a device is
@@ -93,9 +105,9 @@ std::vector<Action> plan_journal(const LeftJournal& journal, const SandboxState&
 std::vector<Action> plan_give_back(const Attachment& attachment, const SandboxState& state,
                                    const HostPicture& host);
 
-/// All of a sandbox: its journal; then, of a QEMU that is gone, every attachment and the sandbox
-/// itself; of one that runs, what it has let go already, and lost claims. Of one that nobody can
-/// tell, nothing.
+/// All of a sandbox: its journal; then, of a QEMU that is gone or a sandbox that is orphaned, every
+/// attachment and the sandbox itself; of one that runs, what it has let go already, and lost
+/// claims. Of one that nobody can tell, nothing.
 std::vector<Action> plan_sandbox(const std::optional<LeftJournal>& journal,
                                  const SandboxState& state, const HostPicture& host,
                                  const QemuPicture& qemu);

@@ -33,9 +33,9 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
     co_return Locked(std::move(turn), std::move(held), std::move(*state));
 }
 
-asio::awaitable<void> Sandbox::open(std::string qmp_socket,
-                                    std::map<std::string, std::string> annotations,
-                                    const Caller& caller) {
+asio::awaitable<void> Sandbox::open(const OpenRequest& request, const Caller& caller) {
+    auto qmp_socket = request.qmp_socket;
+    auto annotations = request.annotations;
     auto turn = co_await turnstile_.enter();
     const auto directory = context_.state.sandbox(id_);
     auto remembered = load_state(directory);
@@ -86,6 +86,16 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
                       "the QMP socket's path is not absolute: " + qmp_socket)
             .remedy("give the path as QEMU's -qmp unix:PATH has it");
 
+    const auto owner_start = start_time(context_.root, request.owner_pid).value_or(0);
+    if (request.owner_pid > 0 && owner_start == 0)
+        throw Failure(Errc::invalid_argument,
+                      "the owner, pid " + std::to_string(request.owner_pid) + ", does not run")
+            .remedy("give the pid of the process that the sandbox belongs to, as this process sees "
+                    "it");
+    std::vector<Due> due;
+    if (!policy_)
+        due = own_devices();
+
     co_await connect(qmp_socket);
     const auto machine = co_await qemu::require_pc_machine(*monitor_->session());
     crash_point(CrashPoint::open_connected);
@@ -110,6 +120,12 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     state.machine = machine;
     state.annotations = std::move(annotations);
     identify_qemu(state);
+    if (request.owner_pid > 0) {
+        state.owner_pid = request.owner_pid;
+        state.owner_start = owner_start;
+    }
+    if (!remembered)
+        state.due = due;
     // Where the QEMU of before is dead, what it had is not in this one.
     if (remembered && look_at_qemu(context_.root, *remembered).life == QemuLife::gone)
         for (auto& attachment : state.attachments)
@@ -127,6 +143,25 @@ asio::awaitable<void> Sandbox::open(std::string qmp_socket,
     co_await recover(state, caller);
     co_await settle(state, Patience::looks, caller);
     crash_point(CrashPoint::open_recovered);
+    if (!policy_) {
+        std::exception_ptr refused;
+        try {
+            co_await take_own(state, caller);
+        } catch (...) {
+            refused = std::current_exception();
+        }
+        // One that was opened before must open all the same, if only to give back what it has.
+        const bool again = remembered && refused && code_of(refused) != Errc::cancelled;
+        if (again)
+            context_.log(LogLevel::warning,
+                         "sandbox " + id_ + ": its own devices: " + failure_from(refused).what());
+        if (refused && !remembered)
+            co_await take_back_own(state, caller);
+        if (refused && !again)
+            std::rethrow_exception(refused);
+    }
+    has_own_ = state.has_own();
+    watch_owner(state);
     serve_proxy();
 }
 
@@ -138,6 +173,12 @@ void Sandbox::identify_qemu(SandboxState& state) const {
     state.qemu_pid = peer == ::getpid() || state.qemu_start == 0 ? 0 : peer;
     if (state.qemu_pid == 0)
         state.qemu_start = 0;
+}
+
+void Sandbox::watch_owner(const SandboxState& state) {
+    if (state.owner_pid > 0 && state.owner_pid != ::getpid())
+        context_.pending.add(id_, "owner of " + id_, std::nullopt,
+                             PendingOn{state.owner_pid, state.owner_start, ""});
 }
 
 void Sandbox::progress(std::uint64_t ticket, const std::string& text) const {

@@ -3,6 +3,7 @@
 
 #include "config/base/unique_fd.hpp"
 #include "qemu/capabilities.hpp"
+#include "qemu/guest_facts.hpp"
 #include "qemu/hotplug.hpp"
 #include "qemu/monitor.hpp"
 #include "qemu/pci_slots.hpp"
@@ -44,15 +45,20 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
     const std::string& id() const noexcept { return id_; }
 
-    /// Policy, connection, live machine, state. Empty `qmp_socket` or `annotations`: as remembered.
-    boost::asio::awaitable<void> open(std::string qmp_socket,
-                                      std::map<std::string, std::string> annotations,
-                                      const Caller& caller);
+    struct OpenRequest {
+        std::string qmp_socket;                         ///< empty: as remembered
+        std::map<std::string, std::string> annotations; ///< empty: as remembered
+        std::int64_t owner_pid = 0;                     ///< 0: as remembered, or none
+    };
+    /// Policy, connection, live machine, state, and the devices that the sandbox asks for itself.
+    /// The arguments live until it is over.
+    boost::asio::awaitable<void> open(const OpenRequest& request, const Caller& caller);
 
     struct AttachRequest {
         std::string device;
         std::string uuid;
         bool dry_run = false;
+        bool keep = false; ///< a vGPU that is made stays when it is detached
     };
     /// The arguments are named by the caller before the co_await (they are aggregates), and live
     /// until it is over.
@@ -67,9 +73,20 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
         waits, ///< for what is held, until the limit of time
         looks, ///< whether a removal that is under way has ended, and goes on if it has not
     };
+    enum class AskQemu {
+        if_needed, ///< as far as its process does not tell
+        devices,   ///< also which devices it has
+    };
     /// Puts right what a killed process, or a QEMU that died, has left: see plan_sandbox().
     /// Failures are in the finding.
-    boost::asio::awaitable<SandboxFinding> reconcile(Patience patience, const Caller& caller);
+    boost::asio::awaitable<SandboxFinding> reconcile(Patience patience, AskQemu ask,
+                                                     const Caller& caller);
+
+    /// What becomes of the sandbox's own devices when something has happened: given to a guest that
+    /// has been started, given back when QEMU is gone. Failures are logged.
+    boost::asio::awaitable<void> tend(const Caller& caller);
+
+    bool connected() const { return monitor_ && monitor_->connected(); }
 
     /// Lets the connection go.
     void close();
@@ -87,9 +104,37 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     boost::asio::awaitable<void> undo(LeftJournal left, const SandboxState& state,
                                       std::uint64_t ticket);
     boost::asio::awaitable<void> reconcile_locked(SandboxFinding& finding, Patience patience,
-                                                  const Caller& caller);
+                                                  AskQemu ask, const Caller& caller);
     /// Whether QEMU lives, asking its monitor when that is needed to tell, or for what follows.
     boost::asio::awaitable<QemuPicture> ask_qemu(const SandboxState& state, bool need_monitor);
+    boost::asio::awaitable<QemuPicture> judge_qemu(const SandboxState& state, bool need_monitor);
+    /// By qdev id, those that it is removing included.
+    boost::asio::awaitable<std::set<std::string>> vfio_devices();
+    /// Detaches all, the last first; nullopt: nothing is left. The first failure stops none of the
+    /// others.
+    boost::asio::awaitable<std::optional<Failure>>
+    give_all_back(SandboxState& state, Patience patience, const Caller& caller);
+
+    // sandbox_own.cpp
+    /// What the configuration, with its annotations, asks for; throws malformed_device.
+    std::vector<Due> own_devices() const;
+    /// Gets what is due, and gives QEMU what is prepared if its guest has been started. What fails
+    /// is as before.
+    boost::asio::awaitable<void> take_own(SandboxState& state, const Caller& caller);
+    boost::asio::awaitable<void> prepare_own(SandboxState& state, const Due& due,
+                                             const Caller& caller);
+    boost::asio::awaitable<void> plug_prepared(SandboxState& state, const Caller& caller);
+    /// Ends an open that failed over a device: it is as if it had not been.
+    boost::asio::awaitable<void> take_back_own(SandboxState& state, const Caller& caller);
+
+    /// Attaches one request's devices; `state` has them afterwards.
+    boost::asio::awaitable<Outcome> attach_locked(SandboxState& state, const AttachRequest& request,
+                                                  const Caller& caller);
+    /// Of an attach that is on record.
+    void clear(Journal& journal) const;
+    /// Undoes what the journal has and throws `error`, with what became of that.
+    boost::asio::awaitable<void> fail_attach(Journal& journal, const SandboxState& state,
+                                             std::exception_ptr error, const Caller& caller);
     /// Goes on with what QEMU has let go and the host has not got back yet, and takes claims that
     /// are lost. The first failure of those is the answer; it stops none of the others.
     boost::asio::awaitable<std::optional<Failure>> settle(SandboxState& state, Patience patience,
@@ -102,9 +147,17 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                                                         const AttachRequest& request,
                                                         const Caller& caller, qemu::RootBus& bus);
     /// These two on a thread of the pool.
-    void take_host_steps(Journal& journal, std::vector<Target>& targets, const Claim& owner,
+    void take_host_steps(Journal& journal, std::vector<Target>& targets, const SandboxState& state,
                          const Caller& caller);
-    void take_host_step(Journal& journal, Target& target, const Caller& caller);
+    void take_host_step(Journal& journal, Target& target, const SandboxState& state,
+                        const Caller& caller);
+    void enable_function(Journal& journal, Target& target, const SandboxState& state,
+                         const std::function<void(const Step&)>& begin);
+    void make_vgpu(Journal& journal, Target& target, const SandboxState& state,
+                   const std::function<void(const Step&)>& begin);
+    /// Refuses what QEMU's process or its guest has no room for.
+    void require_limits(const std::vector<Target>& targets, const SandboxState& state,
+                        const qemu::GuestFacts& guest) const;
     /// `all_sent` runs when QEMU works on the last one, with every guest address in its place.
     boost::asio::awaitable<void> plug(Journal& journal, std::vector<Target>& targets,
                                       const Caller& caller, const std::function<void()>& all_sent);
@@ -161,7 +214,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     void remember_process(const SandboxState& state);
     /// Puts the process behind the connection into `state`, zeros where it can't be told.
     void identify_qemu(SandboxState& state) const;
-    bool connected() const { return monitor_ && monitor_->connected(); }
+    /// Its end is the sandbox's: the plugin is told of it, where it is not the owner itself.
+    void watch_owner(const SandboxState& state);
     /// Waits for a reconnect, or begins one. Throws qemu_gone, or why there is no connection now.
     boost::asio::awaitable<void> require_connection();
     /// The same, but false when nobody is there any more: QEMU is gone, or about to be.
@@ -189,11 +243,15 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     std::optional<qemu::RootBus> bus_;
     /// Of the QEMU connected to; asked for by the first attach that can make use of them.
     std::optional<qemu::Capabilities> capabilities_;
+    /// Whether that QEMU has KVM; asked for by the first attach.
+    std::optional<bool> kvm_;
     bool iommufd_added_ = false; ///< our iommufd object is in the QEMU connected to
     std::unique_ptr<qemu::Proxy> proxy_;
     std::set<std::string> taints_;  ///< told by the proxy since it was opened
     std::optional<Failure> policy_; ///< why nothing may be attached; set at open
     config::Vfio effective_;        ///< [vfio] after annotations
+    bool has_own_ = false;          ///< as last seen: tend() has something to look after
+    bool awaits_guest_ = false;     ///< .. and it waits for the guest to be started
 };
 
 } // namespace kata_vfio::plugin

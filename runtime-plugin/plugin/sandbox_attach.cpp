@@ -6,24 +6,39 @@
 #include "qemu/pci_slots.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/limits.hpp"
+#include "runtime-plugin/plugin/note.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
+#include "runtime-plugin/plugin/virtual_functions.hpp"
 #include "vfio/driver_binding.hpp"
+#include "vfio/iommu_group.hpp"
 #include "vfio/pci_function.hpp"
+#include "vfio/sysfs_read.hpp"
 #include "vfio/vfio_node.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <utility>
 
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 namespace json = boost::json;
 namespace {
 
-void append_note(Failure& failure, const std::string& note) {
-    failure.remedy(failure.advice().empty() ? note : failure.advice() + "; " + note);
+/// It is a function, or a node, behind which one may be: more has to be known of the guest then.
+bool may_be_function(const DeviceRequest& request) {
+    return !std::holds_alternative<VgpuRequest>(request) &&
+           !std::holds_alternative<MdevRequest>(request);
+}
+
+void require_keepable(DeviceRequest& request) {
+    auto* vgpu = std::get_if<VgpuRequest>(&request);
+    if (!vgpu)
+        throw Failure(Errc::invalid_argument, "only a vGPU that is made for it can be kept")
+            .remedy("leave keep out: what exists already stays as it is when it is detached, and a "
+                    "function goes back to its driver");
+    vgpu->keep = true;
 }
 
 } // namespace
@@ -34,13 +49,18 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         throw Failure(*policy_);
     co_await require_connection();
     co_await recover(locked.state, caller);
+    auto outcome = co_await attach_locked(locked.state, request, caller);
+    co_return outcome;
+}
 
+asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const AttachRequest& request,
+                                                const Caller& caller) {
     Outcome outcome;
     Journal journal(context_.state.sandbox(id_));
     std::exception_ptr error;
     try {
         qemu::RootBus bus;
-        auto targets = co_await prepare(journal, locked.state, request, caller, bus);
+        auto targets = co_await prepare(journal, state, request, caller, bus);
         if (request.dry_run) {
             outcome.json = plan(targets, bus);
             co_return outcome;
@@ -48,12 +68,13 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         // The new state is written while QEMU works, and put in its place when it has.
         std::optional<Replacement> record;
         std::exception_ptr unwritten;
+        auto attached = state;
         const std::function<void()> write_record = [&] {
             unwritten = nullptr; // it runs again when another slot is tried
             try {
-                auto attached = locked.state;
-                for (const auto& target : targets)
-                    attached.attachments.push_back(target.attachment);
+                attached = state;
+                for (auto& attachment : attachments_of(targets))
+                    attached.attachments.push_back(std::move(attachment));
                 record.emplace(prepare_state(context_.state.sandbox(id_), attached));
             } catch (...) {
                 unwritten = std::current_exception();
@@ -65,28 +86,36 @@ asio::awaitable<Outcome> Sandbox::attach(const AttachRequest& request, const Cal
         if (const auto unsynced = commit_state(*record))
             context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
         crash_point(CrashPoint::attach_recorded);
-        for (auto& target : targets)
-            outcome.attachments.emplace_back(id_, std::move(target.attachment));
+        state = std::move(attached);
+        for (auto& attachment : attachments_of(targets))
+            outcome.attachments.emplace_back(id_, std::move(attachment));
     } catch (...) {
         error = std::current_exception();
     }
-    if (!error) {
-        try {
-            journal.clear();
-        } catch (const Failure& failure) {
-            // It is attached and on record: the next call finds that, and clears the journal.
-            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + failure.what());
-        }
-        co_return outcome;
+    if (error)
+        co_await fail_attach(journal, state, error, caller);
+    clear(journal);
+    co_return outcome;
+}
+
+void Sandbox::clear(Journal& journal) const {
+    try {
+        journal.clear();
+    } catch (const Failure& failure) {
+        // It is attached and on record: the next call finds that, and clears the journal.
+        context_.log(LogLevel::warning, "sandbox " + id_ + ": " + failure.what());
     }
+}
+
+asio::awaitable<void> Sandbox::fail_attach(Journal& journal, const SandboxState& state,
+                                           std::exception_ptr error, const Caller& caller) {
     if (!journal.begun())
         std::rethrow_exception(error);
-
     auto failure = failure_from(error);
     std::exception_ptr undo_error;
     try {
-        LeftJournal left{"attach", {}, journal.steps()}; // no ids: it is not on record
-        co_await undo(std::move(left), locked.state, caller.ticket);
+        LeftJournal left{journal.operation(), {}, journal.steps()}; // no ids: it is not on record
+        co_await undo(std::move(left), state, caller.ticket);
         journal.clear();
     } catch (...) {
         undo_error = std::current_exception();
@@ -105,7 +134,7 @@ asio::awaitable<qemu::RootBus> Sandbox::ask_bus(const SandboxState& state) {
     const auto inventory = co_await qemu::inventory(*session);
     bus_ = inventory.root_bus();
     for (const auto& attachment : state.attachments)
-        if (!attachment.unplugged && inventory.state(attachment.id) != qemu::LifeState::present)
+        if (attachment.plugged() && inventory.state(attachment.id) != qemu::LifeState::present)
             context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU has " + attachment.id +
                                                 " no more, and nobody here has detached it: detach "
                                                 "it to give its host side back");
@@ -115,29 +144,44 @@ asio::awaitable<qemu::RootBus> Sandbox::ask_bus(const SandboxState& state) {
 asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const SandboxState& state,
                                                       const AttachRequest& request,
                                                       const Caller& caller, qemu::RootBus& bus) {
-    const auto parsed = parse_device(request.device, request.uuid);
+    auto parsed = parse_device(request.device, request.uuid);
+    if (request.keep)
+        require_keepable(parsed);
+    const auto session = monitor_->session(); // a close() meanwhile must not take it away
+    // On its way before the bus is asked for, so that it costs no round trip of its own.
+    std::optional<qemu::GuestProbe> guest;
+    if (may_be_function(parsed))
+        guest.emplace(*session, qemu::GuestProbe::About::everything);
+    else if (!kvm_)
+        guest.emplace(*session, qemu::GuestProbe::About::kvm);
     // A picture of its own: bus_ changes with what QEMU says and is gone with its connection, while
     // a thread of the pool looks at this one.
     if (bus_ && bus_->next_free())
         bus = *bus_;
     else
         bus = co_await ask_bus(state);
+    qemu::GuestFacts facts;
+    if (guest) {
+        facts = co_await guest->finish();
+        kvm_ = facts.kvm;
+    }
     // QEMU answers while the host is at work: no round trip of its own.
-    const auto session = monitor_->session(); // a close() meanwhile must not take it away
     std::optional<qemu::CapabilityProbe> probe;
     if (!capabilities_ && host_offers_iommufd())
         probe.emplace(*session);
     std::vector<Target> targets;
     // All in one trip: each one to the pool and back costs two wake-ups of a thread.
     auto look_and_take = [&] {
-        targets =
-            resolve(context_.root, effective_, context_.claims, state, parsed, request.device);
-        const bool room = targets.size() <= bus.free_slots().size();
-        if (room && !request.dry_run)
-            take_host_steps(journal, targets, claim_of(state), caller);
-        if (room && request.dry_run)
+        targets = resolve(context_.root, effective_, context_.state, context_.claims, state, parsed,
+                          request.device, kvm_);
+        if (targets.size() > bus.free_slots().size())
+            return false;
+        require_limits(targets, state, facts);
+        if (request.dry_run)
             expect_cdevs(targets);
-        return room;
+        else
+            take_host_steps(journal, targets, state, caller);
+        return true;
     };
     auto room = co_await on_host(context_.host_pool, look_and_take);
     if (!*room) { // what we remember of the bus may be out of date
@@ -151,8 +195,29 @@ asio::awaitable<std::vector<Target>> Sandbox::prepare(Journal& journal, const Sa
     co_return targets;
 }
 
-void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets, const Claim& owner,
-                              const Caller& caller) {
+void Sandbox::require_limits(const std::vector<Target>& targets, const SandboxState& state,
+                             const qemu::GuestFacts& guest) const {
+    std::vector<vfio::PciFunction> functions;
+    for (const auto& target : targets)
+        if (target.enables)
+            functions.emplace_back(); // its BARs are not known before it is there
+        else if (target.attachment.kind == Kind::pci)
+            functions.push_back(vfio::read_function(
+                context_.root, vfio::PciAddress::require(target.attachment.host_address)));
+    const bool pinned =
+        std::any_of(state.attachments.begin(), state.attachments.end(), [](const auto& attached) {
+            return attached.kind == Kind::pci && attached.plugged();
+        });
+    const auto entries = vfio::number_attribute(
+        context_.root.sys("module/vfio_iommu_type1/parameters/dma_entry_limit"));
+    if (const auto failure =
+            limit_in_the_way(read_limits(context_.root, state.qemu_pid), guest, functions, pinned,
+                             entries.value_or(default_dma_entries)))
+        throw Failure(*failure);
+}
+
+void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
+                              const SandboxState& state, const Caller& caller) {
     const auto refuse_if_cancelled = [&] {
         if (caller.gave_up())
             throw Failure(Errc::cancelled, "the attach was cancelled before the host was changed");
@@ -171,49 +236,92 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets, co
     journal.begin("attach", ids);
     journal.intend(steps);
     crash_point(CrashPoint::attach_claims_intended);
-    context_.claims.take(claims, owner);
+    context_.claims.take(claims, claim_of(state));
     crash_point(CrashPoint::attach_claims_taken);
     journal.done();
     // Everything on the host first, for all of a group, then QEMU.
     for (auto& target : targets) {
         refuse_if_cancelled();
-        take_host_step(journal, target, caller);
+        take_host_step(journal, target, state, caller);
+        if (const auto& group = target.attachment.iommu_group)
+            if (const auto failure = node_out_of_reach(context_.root, state.qemu_pid,
+                                                       "/dev/vfio/" + std::to_string(*group)))
+                throw Failure(*failure);
         if (host_offers_iommufd())
             target.cdev = vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
     }
 }
 
-void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& caller) {
+void Sandbox::make_vgpu(Journal& journal, Target& target, const SandboxState& state,
+                        const std::function<void(const Step&)>& begin) {
+    auto& attachment = target.attachment;
+    const auto uuid = mdev::Uuid::require(attachment.uuid);
+    for (;;) {
+        begin(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
+        crash_point(CrashPoint::attach_create_intended);
+        try {
+            const auto made =
+                mdev::make(context_.root, attachment.host_address, attachment.mdev_type, uuid,
+                           context_.config.vfio.timeouts.device_node);
+            attachment.iommu_group = made.iommu_group;
+            attachment.sysfsdev = made.sysfs.string();
+            crash_point(CrashPoint::attach_created);
+            journal.done();
+            return;
+        } catch (const Failure& failure) {
+            // A UUID that turned out to exist is somebody else's, and what left nothing is not to
+            // be undone. What is there all the same was made, and not brought to its end.
+            if (failure.code() == Errc::uuid_exists || !mdev::find_device(context_.root, uuid))
+                journal.withdraw();
+            if (failure.code() != Errc::no_instances ||
+                !place_elsewhere(context_.root, effective_, state, target))
+                throw;
+        }
+    }
+}
+
+void Sandbox::enable_function(Journal& journal, Target& target, const SandboxState& state,
+                              const std::function<void(const Step&)>& begin) {
+    auto& attachment = target.attachment;
+    const auto address = vfio::PciAddress::require(attachment.host_address);
+    begin(EnableFunctionsStep{attachment.vf_of});
+    enable_functions(context_.root, context_.state, vfio::PciAddress::require(attachment.vf_of),
+                     static_cast<unsigned>(effective_.sriov_functions),
+                     context_.config.vfio.timeouts.host_write);
+    crash_point(CrashPoint::sriov_enabled);
+    journal.done();
+    const auto found = vfio::read_function(context_.root, address);
+    const int group = vfio::group_of(context_.root, address);
+    vfio::require_viable(context_.root, vfio::read_group(context_.root, group), {address});
+    attachment.iommu_group = group;
+    target.needs_bind = !found.on_vfio;
+    journal.intend(ClaimStep{group_claim(group)});
+    context_.claims.take({group_claim(group)}, claim_of(state));
+    journal.done();
+}
+
+void Sandbox::take_host_step(Journal& journal, Target& target, const SandboxState& state,
+                             const Caller& caller) {
     auto& attachment = target.attachment;
     const auto& timeouts = context_.config.vfio.timeouts;
-    const auto begin = [&](const Step& step) {
+    const std::function<void(const Step&)> begin = [&](const Step& step) {
         // This is a thread of the pool, and the host is called on the loop's alone.
         asio::post(context_.io, [self = shared_from_this(), ticket = caller.ticket,
                                  line = text(step)] { self->progress(ticket, line); });
         journal.intend(step);
     };
+    if (target.enables)
+        enable_function(journal, target, state, begin);
     if (attachment.made_vgpu) {
-        begin(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
-        crash_point(CrashPoint::attach_create_intended);
-        try {
-            const auto made =
-                mdev::make(context_.root, attachment.host_address, attachment.mdev_type,
-                           mdev::Uuid::require(attachment.uuid), timeouts.device_node);
-            attachment.iommu_group = made.iommu_group;
-            attachment.sysfsdev = made.sysfs.string();
-            crash_point(CrashPoint::attach_created);
-        } catch (const Failure& failure) {
-            // A UUID that turned out to exist is somebody else's, and what left nothing is not to
-            // be undone. What is there all the same was made, and not brought to its end.
-            if (failure.code() == Errc::uuid_exists ||
-                !mdev::find_device(context_.root, mdev::Uuid::require(attachment.uuid)))
-                journal.withdraw();
-            throw;
-        }
-        journal.done();
+        make_vgpu(journal, target, state, begin);
     } else if (target.needs_bind) {
         vfio::BindOptions options;
         options.deadline = timeouts.host_write;
+        if (!attachment.vf_of.empty())
+            options.driver = vfio::vfio_driver_for(
+                context_.root, vfio::read_function(context_.root, vfio::PciAddress::require(
+                                                                      attachment.host_address))
+                                   .modalias);
         options.before_first_write = [&](const vfio::BindRecord& record) {
             begin(BindStep{record});
             crash_point(CrashPoint::attach_bind_intended);
@@ -226,93 +334,6 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const Caller& cal
             attachment.bound = std::move(record);
         }
     }
-}
-
-asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targets,
-                                    const Caller& caller, const std::function<void()>& all_sent) {
-    const bool cdevs = takes_cdevs(targets);
-    for (auto& target : targets) {
-        auto& attachment = target.attachment;
-        if (caller.gave_up())
-            throw Failure(Errc::cancelled,
-                          "the attach was cancelled before " + attachment.id + " was plugged");
-        qemu::VfioDevice device(attachment.id, attachment.sysfsdev);
-        const Step step = PlugStep{attachment.id};
-        progress(caller.ticket, text(step));
-        journal.intend(step);
-        crash_point(CrashPoint::attach_plug_intended);
-        auto known = std::exchange(bus_, std::nullopt); // until it is seen to be right
-        std::function<void(const qemu::Plugged&)> sent = [&](const qemu::Plugged& place) {
-            attachment.guest_address = place.guest_address;
-            if (&target == &targets.back())
-                all_sent();
-        };
-        const auto plugged = co_await plug_one(journal, device, cdevs, known, sent);
-        crash_point(CrashPoint::attach_plugged);
-        journal.done();
-        monitor_->plugged(plugged.id);
-        // Another slot than the one we knew as free: somebody else was at the bus.
-        if (!bus_ && known && plugged.slot == known->next_free()) {
-            known->put(plugged.id, plugged.slot, plugged.function);
-            bus_ = std::move(known);
-        }
-    }
-}
-
-asio::awaitable<qemu::Plugged> Sandbox::plug_one(Journal& journal, qemu::VfioDevice device,
-                                                 bool cdev, std::optional<qemu::RootBus> known,
-                                                 std::function<void(const qemu::Plugged&)> sent) {
-    const auto monitor = monitor_; // a close() meanwhile must not take it away
-    const auto id = device.id;
-    std::optional<qemu::HotplugFailure> failed;
-    for (const bool again : {false, true}) {
-        const auto session = monitor->session();
-        try {
-            auto plugged = co_await plug_device(session, device, cdev, std::move(known), sent);
-            co_return plugged;
-        } catch (const qemu::HotplugFailure& failure) {
-            failed = failure;
-        }
-        const bool lost = !session->running();
-        const bool absent = failed->left() == qemu::DeviceState::absent;
-        if (!lost || (again && absent) ||
-            (!absent && failed->left() != qemu::DeviceState::unknown)) {
-            if (absent)
-                journal.withdraw();
-            throw *failed;
-        }
-        // The connection was lost over it.
-        try {
-            co_await monitor->ready();
-        } catch (const Failure& why) {
-            append_note(*failed, std::string("connecting again failed: ") + why.what());
-        }
-        if (!monitor->connected()) {
-            if (absent)
-                journal.withdraw();
-            throw *failed;
-        }
-        if (!absent)
-            break;
-        known = std::nullopt; // nothing of it had been sent: it is sent now
-    }
-    // QEMU answers the questions of a reconnect behind whatever it was at, so what they say it has
-    // is what became of the device.
-    const auto& bus = monitor->last_known().bus;
-    const auto* found = bus ? bus->find(id) : nullptr;
-    if (!found && !monitor->last_known().devices.contains(id)) {
-        journal.withdraw();
-        append_note(*failed, "connected again: QEMU does not have it");
-        throw qemu::HotplugFailure(*failed, qemu::DeviceState::absent);
-    }
-    if (!found) { // in QEMU, but not on the root bus: nothing we have plugged, and undoing decides
-        append_note(*failed, "connected again: QEMU has it elsewhere than on the root bus");
-        throw *failed;
-    }
-    context_.log(LogLevel::info, "sandbox " + id_ + ": connected again: QEMU has " + id);
-    const qemu::Plugged place{id, found->slot, found->function, found->guest_address()};
-    sent(place);
-    co_return place;
 }
 
 json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootBus& bus) const {
@@ -332,7 +353,14 @@ json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootB
         const auto& attachment = target.attachment;
         if (attachment.made_vgpu)
             add(CreateVgpuStep{attachment.uuid, attachment.host_address, attachment.mdev_type});
-        if (target.needs_bind) {
+        if (target.enables)
+            add(EnableFunctionsStep{attachment.vf_of});
+        if (target.enables) {
+            vfio::BindRecord record;
+            record.address = vfio::PciAddress::require(attachment.host_address);
+            record.changed = true;
+            add(BindStep{record});
+        } else if (target.needs_bind) {
             const auto address = vfio::PciAddress::require(attachment.host_address);
             const auto found = vfio::read_function(context_.root, address);
             vfio::BindRecord record;
@@ -347,6 +375,9 @@ json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootB
     const auto slots = bus.free_slots(); // as many as there are targets: see prepare()
     auto free = slots.begin();
     for (const auto& target : targets) {
+        const auto slot = *free;
+        if (target.guest_function == 0)
+            ++free;
         const Step plug = PlugStep{target.attachment.id};
         auto entry = to_json(plug);
         entry["text"] = text(plug);
@@ -359,7 +390,9 @@ json::object Sandbox::plan(const std::vector<Target>& targets, const qemu::RootB
                     json::object{{"execute", object.name}, {"arguments", object.arguments}};
             }
         }
-        device.addr = qemu::slot_text(*free++, 0);
+        device.addr = qemu::slot_text(slot, target.guest_function);
+        if (target.shares_slot)
+            device.multifunction = true;
         entry["qmp"] =
             json::object{{"execute", "device_add"}, {"arguments", qemu::encode_device_add(device)}};
         steps.push_back(std::move(entry));

@@ -66,7 +66,7 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
                 const auto found =
                     std::find_if(attachments.begin(), attachments.end(),
                                  [&](const auto& attachment) { return attachment.id == id; });
-                return !found->made_vgpu;
+                return !found->made_vgpu && found->vf_of.empty();
             });
         if (one_request)
             return ids;
@@ -83,6 +83,25 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
         .remedy(all.empty() ? "nothing is attached to it" : "attached are " + join_words(all));
 }
 
+/// And those in the same slot of the guest: it gives back a slot as a whole (acpiphp), and QEMU
+/// then unplugs every function of it.
+std::vector<std::string> with_slot_mates(const SandboxState& state, std::vector<std::string> ids) {
+    const auto slot = [](const Attachment& attachment) {
+        return attachment.guest_address.substr(0, attachment.guest_address.rfind('.'));
+    };
+    const auto has = [&](const std::string& id) {
+        return std::find(ids.begin(), ids.end(), id) != ids.end();
+    };
+    for (const auto& named : state.attachments) {
+        if (!has(named.id) || !named.plugged() || named.guest_address.empty())
+            continue;
+        for (const auto& mate : state.attachments)
+            if (mate.plugged() && slot(mate) == slot(named) && !has(mate.id))
+                ids.push_back(mate.id);
+    }
+    return ids;
+}
+
 } // namespace
 
 asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller& caller) {
@@ -94,7 +113,7 @@ asio::awaitable<Outcome> Sandbox::detach(const std::string& device, const Caller
         auto look = [&] { others = behind(context_.root, *node); };
         co_await on_host(context_.host_pool, look);
     }
-    const auto ids = named(locked.state, device, others);
+    const auto ids = with_slot_mates(locked.state, named(locked.state, device, others));
     Outcome outcome;
     for (const auto& id : ids) {
         auto detached = co_await detach_one(locked.state, id, caller.ticket);
@@ -110,15 +129,17 @@ asio::awaitable<Attachment> Sandbox::detach_one(SandboxState& state, std::string
                             [&](const auto& attachment) { return attachment.id == qdev_id; });
     };
     if (!find()->unplugged) {
-        progress(ticket, "unplug " + qdev_id + " from guest address " + find()->guest_address);
-        co_await unplug(qdev_id, state, ticket);
+        if (!find()->prepared) {
+            progress(ticket, "unplug " + qdev_id + " from guest address " + find()->guest_address);
+            co_await unplug(qdev_id, state, ticket);
+        }
         crash_point(CrashPoint::detach_unplugged);
         find()->unplugged = true;
         save(state);
         crash_point(CrashPoint::detach_unplug_recorded);
     }
     const Attachment attachment = *find();
-    if (attachment.owned())
+    if (attachment.bound || (attachment.made_vgpu && !attachment.keep))
         progress(ticket, attachment.made_vgpu
                              ? "remove vGPU " + attachment.uuid
                              : "restore " + attachment.host_address + " to " +

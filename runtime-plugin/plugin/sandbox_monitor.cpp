@@ -57,6 +57,8 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
             return;
         if (event.name == "DEVICE_DELETED" && self->bus_)
             self->bus_->take(event.text("device"));
+        if (event.name == "RESUME" && self->awaits_guest_)
+            self->context_.wake(self->id_);
         if (event.synthesised && self->proxy_)
             self->proxy_->publish(event);
     };
@@ -75,6 +77,8 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
         if (!self)
             return;
         self->bus_ = self->monitor_->last_known().bus;
+        if (self->awaits_guest_)
+            self->context_.wake(self->id_);
         self->attach_proxy();
         const auto state = self->monitor_->last_known().state.status;
         self->tell_monitor(LogLevel::info,
@@ -113,6 +117,8 @@ void Sandbox::gave_up(const Failure& why) {
     const std::string how = lost_ ? lost_->what() : why.what();
     context_.event(EventKind::qemu_gone, id_, 0, how);
     context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU is gone: " + how);
+    if (has_own_)
+        context_.wake(id_);
 }
 
 void Sandbox::remember_process(const SandboxState& state) {
@@ -123,6 +129,7 @@ void Sandbox::remember_process(const SandboxState& state) {
 asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
     bus_.reset();
     capabilities_.reset();
+    kvm_.reset();
     iommufd_added_ = false;
     if (monitor_)
         monitor_->close();

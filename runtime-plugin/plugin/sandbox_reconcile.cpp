@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of a sandbox whose owner, or QEMU, has died.
+#include "qemu/inventory.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/host_action.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
@@ -63,6 +64,29 @@ asio::awaitable<std::optional<Failure>> Sandbox::settle(SandboxState& state, Pat
 }
 
 asio::awaitable<QemuPicture> Sandbox::ask_qemu(const SandboxState& state, bool need_monitor) {
+    auto qemu = co_await judge_qemu(state, need_monitor);
+    qemu.orphaned = orphaned(context_.root, state);
+    co_return qemu;
+}
+
+asio::awaitable<std::optional<Failure>>
+Sandbox::give_all_back(SandboxState& state, Patience patience, const Caller& caller) {
+    std::optional<Failure> first;
+    auto attached = state.attachments;
+    std::reverse(attached.begin(), attached.end());
+    for (const auto& attachment : attached) {
+        try {
+            co_await detach_one(state, attachment.id, caller.ticket, patience);
+        } catch (const Failure& failure) {
+            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + failure.what());
+            if (!first)
+                first = failure;
+        }
+    }
+    co_return first;
+}
+
+asio::awaitable<QemuPicture> Sandbox::judge_qemu(const SandboxState& state, bool need_monitor) {
     auto qemu = connected() ? QemuPicture{QemuLife::running, true, "its QEMU answers"}
                             : look_at_qemu(context_.root, state);
     if (qemu.monitor || qemu.life == QemuLife::gone ||
@@ -87,7 +111,19 @@ asio::awaitable<QemuPicture> Sandbox::ask_qemu(const SandboxState& state, bool n
     co_return *co_await on_host(context_.host_pool, judge);
 }
 
-asio::awaitable<SandboxFinding> Sandbox::reconcile(Patience patience, const Caller& caller) {
+asio::awaitable<std::set<std::string>> Sandbox::vfio_devices() {
+    const auto session = monitor_->session(); // a close() meanwhile must not take it away
+    const auto inventory = co_await qemu::inventory(*session);
+    std::set<std::string> ids;
+    for (const auto& device : inventory.devices())
+        // What is removing has no type any more: QEMU has not let it go yet.
+        if (device.type.empty() || device.type.starts_with("vfio-pci"))
+            ids.insert(device.id);
+    co_return ids;
+}
+
+asio::awaitable<SandboxFinding> Sandbox::reconcile(Patience patience, AskQemu ask,
+                                                   const Caller& caller) {
     SandboxFinding finding;
     finding.id = id_;
     const bool was_open = monitor_ != nullptr;
@@ -95,7 +131,7 @@ asio::awaitable<SandboxFinding> Sandbox::reconcile(Patience patience, const Call
         auto turn = co_await turnstile_.enter();
         const auto held = context_.state.lock_sandbox(id_);
         crash_point(CrashPoint::reconcile_begun);
-        co_await reconcile_locked(finding, patience, caller);
+        co_await reconcile_locked(finding, patience, ask, caller);
     } catch (const Failure& failure) {
         if (failure.code() == Errc::cancelled)
             throw;
@@ -110,7 +146,7 @@ asio::awaitable<SandboxFinding> Sandbox::reconcile(Patience patience, const Call
 }
 
 asio::awaitable<void> Sandbox::reconcile_locked(SandboxFinding& finding, Patience patience,
-                                                const Caller& caller) {
+                                                AskQemu ask, const Caller& caller) {
     const auto directory = context_.state.sandbox(id_);
     auto record = read_record(directory, id_);
     const auto put_aside = [&](const std::filesystem::path& path, const std::string& why) {
@@ -138,7 +174,10 @@ asio::awaitable<void> Sandbox::reconcile_locked(SandboxFinding& finding, Patienc
         put_aside(record.bad_journal->file, record.bad_journal->why);
 
     auto state = std::move(*record.state);
-    const auto qemu = co_await ask_qemu(state, record.journal.has_value());
+    const bool alone = orphaned(context_.root, state);
+    auto qemu = co_await ask_qemu(state, record.journal || alone || ask == AskQemu::devices);
+    if (ask == AskQemu::devices && qemu.monitor && !alone)
+        qemu.devices = co_await vfio_devices();
     std::vector<Action> plan;
     auto look = [&] {
         plan =
@@ -160,19 +199,33 @@ asio::awaitable<void> Sandbox::reconcile_locked(SandboxFinding& finding, Patienc
         co_await recover(state, caller);
     crash_point(CrashPoint::reconcile_recovered);
     const bool gone = qemu.life == QemuLife::gone;
-    if (gone && !state.attachments.empty()) {
-        for (auto& attachment : state.attachments)
-            attachment.unplugged = true;
-        save(state);
+    bool let_go = false;
+    for (auto& attachment : state.attachments) {
+        // What recover() has just taken out was never on record, so the plan's list still holds.
+        const bool without =
+            qemu.devices && attachment.plugged() && !qemu.devices->contains(attachment.id);
+        let_go |= without || gone;
+        attachment.unplugged |= without || gone;
     }
-    if (const auto failure = co_await settle(state, patience, caller)) {
+    if (let_go)
+        save(state);
+    const bool over = qemu.orphaned && !gone;
+    std::optional<Failure> failure;
+    if (over)
+        failure = co_await give_all_back(state, patience, caller);
+    else
+        failure = co_await settle(state, patience, caller);
+    if (failure) {
         finding.verdict = verdict_of(failure->code());
         finding.why = failure->problem();
         finding.failure = failure;
         finding.holder = holder_in(state);
         co_return;
     }
-    if (!gone) {
+    if (!gone && !over) {
+        for (const auto& action : finding.actions)
+            if (action.kind == Action::Kind::stray)
+                finding.why = action.subject + ": " + action.why;
         finding.verdict = settled(finding.actions) ? Verdict::kept : Verdict::recovered;
         co_return;
     }

@@ -8,6 +8,8 @@
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
+
 namespace kata_vfio::plugin {
 namespace json = boost::json;
 namespace {
@@ -27,6 +29,12 @@ std::optional<std::string> optional_text_at(const json::object& object, std::str
     if (value.is_null())
         return std::nullopt;
     return std::string(value.as_string());
+}
+
+/// false where there is none.
+bool flag_at(const json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    return value && value->as_bool();
 }
 
 Attachment attachment_from_json(const json::object& object) {
@@ -52,6 +60,11 @@ Attachment attachment_from_json(const json::object& object) {
         attachment.pending = PendingOn{json::value_to<std::int64_t>(pending->at("pid")),
                                        json::value_to<std::uint64_t>(pending->at("start")),
                                        std::string(pending->at("command").as_string())};
+    attachment.own = flag_at(object, "own");
+    attachment.keep = flag_at(object, "keep");
+    attachment.prepared = flag_at(object, "prepared");
+    if (object.contains("vf_of"))
+        attachment.vf_of = optional_text_at(object, "vf_of").value_or("");
     return attachment;
 }
 
@@ -73,6 +86,14 @@ SandboxState from_json(const json::object& object) {
     if (const auto* tainted = object.if_contains("tainted"))
         for (const auto& command : tainted->as_array())
             state.tainted.emplace_back(command.as_string());
+    if (const auto* due = object.if_contains("due"))
+        for (const auto& each : due->as_array())
+            state.due.push_back(
+                {text_at(each.as_object(), "device"), flag_at(each.as_object(), "keep")});
+    if (const auto* owner = object.if_contains("owner_pid")) {
+        state.owner_pid = json::value_to<std::int64_t>(*owner);
+        state.owner_start = json::value_to<std::uint64_t>(object.at("owner_start"));
+    }
     return state;
 }
 
@@ -83,6 +104,11 @@ std::string text(const PendingOn& holder) {
         return "a process that can't be seen from here";
     return "pid " + std::to_string(holder.pid) +
            (holder.command.empty() ? std::string() : " (" + holder.command + ")");
+}
+
+bool SandboxState::has_own() const {
+    return std::any_of(attachments.begin(), attachments.end(),
+                       [](const auto& attachment) { return attachment.own; });
 }
 
 bool Attachment::answers_to(std::string_view name) const {
@@ -127,7 +153,11 @@ json::object to_json(const Attachment& attachment) {
                         {"iommu_group", nullptr},
                         {"made_vgpu", attachment.made_vgpu},
                         {"bound", nullptr},
-                        {"unplugged", attachment.unplugged}};
+                        {"unplugged", attachment.unplugged},
+                        {"own", attachment.own},
+                        {"keep", attachment.keep},
+                        {"prepared", attachment.prepared},
+                        {"vf_of", none_if_empty(attachment.vf_of)}};
     if (attachment.iommu_group)
         object["iommu_group"] = *attachment.iommu_group;
     if (attachment.bound)
@@ -146,6 +176,9 @@ json::object to_json(const SandboxState& state) {
     json::array attachments;
     for (const auto& attachment : state.attachments)
         attachments.push_back(to_json(attachment));
+    json::array due;
+    for (const auto& each : state.due)
+        due.push_back(json::object{{"device", each.device}, {"keep", each.keep}});
     return {{"version", version},
             {"sandbox", state.id},
             {"qmp_socket", state.qmp_socket},
@@ -154,7 +187,10 @@ json::object to_json(const SandboxState& state) {
             {"qemu_start", state.qemu_start},
             {"annotations", std::move(annotations)},
             {"attachments", std::move(attachments)},
-            {"tainted", json::value_from(state.tainted)}};
+            {"tainted", json::value_from(state.tainted)},
+            {"due", std::move(due)},
+            {"owner_pid", state.owner_pid},
+            {"owner_start", state.owner_start}};
 }
 
 SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {

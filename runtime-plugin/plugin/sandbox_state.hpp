@@ -49,11 +49,33 @@ struct Attachment {
     /// Who had it open when it was last tried to give it back: it is pending, and goes back once
     /// that process has let go. Not in files written before there was this.
     std::optional<PendingOn> pending;
+    // Not in files written before there were these.
+    /// Asked for by the sandbox's annotations or configuration, not by an attach: it goes with QEMU
+    /// and owner, see Sandbox::tend().
+    bool own = false;
+    /// The vGPU stays when it is detached, as somebody else's.
+    bool keep = false;
+    /// Claimed and made or bound, and not given to QEMU yet: its guest has not been started.
+    bool prepared = false;
 
-    bool owned() const { return made_vgpu || bound.has_value(); }
+    /// For a virtual function that was asked for as one (sriov@PARENT): the physical function. The
+    /// last one that goes takes all of them away again, if it was us who enabled them.
+    std::string vf_of;
+
+    bool owned() const { return (made_vgpu && !keep) || bound.has_value() || !vf_of.empty(); }
+    /// QEMU has it, as far as is on record.
+    bool plugged() const { return !prepared && !unplugged; }
 
     /// Whether a person's name for the device means this one: request, BDF, UUID, qdev id, node.
     bool answers_to(std::string_view name) const;
+};
+
+/// A device that a sandbox asked for when it was opened, and has not got yet.
+struct Due {
+    std::string device; ///< as an attach request names it
+    bool keep = false;
+
+    bool operator==(const Due&) const = default;
 };
 
 /// What is remembered of a sandbox between processes. state.json, version 1.
@@ -70,6 +92,13 @@ struct SandboxState {
     /// Commands that were passed to QEMU by its proxy (qmp.sock) and do not only look, each once,
     /// in their order; not in files written before there was one.
     std::vector<std::string> tainted;
+    // Not in files written before there were these.
+    std::vector<Due> due;
+    /// The process whose end is the sandbox's end, as qemu_pid and qemu_start; 0: none but QEMU.
+    std::int64_t owner_pid = 0;
+    std::uint64_t owner_start = 0;
+
+    bool has_own() const; ///< an attachment that is `own`
 };
 
 boost::json::object to_json(const vfio::BindRecord&);

@@ -32,29 +32,36 @@ std::string text(const Step& step) {
                                      s.record.earlier_driver.value_or("without a driver") + ")";
                           },
                           [](const PlugStep& s) { return "plug " + s.id + " into pci.0"; },
+                          [](const EnableFunctionsStep& s) {
+                              return "enable the virtual functions of " + s.parent;
+                          },
                       },
                       step);
 }
 
 json::object to_json(const Step& step) {
-    return std::visit(Overloaded{
-                          [](const ClaimStep& s) {
-                              return json::object{{"step", "claim"}, {"claim", s.claim}};
-                          },
-                          [](const CreateVgpuStep& s) {
-                              return json::object{{"step", "create_vgpu"},
-                                                  {"uuid", s.uuid},
-                                                  {"parent", s.parent},
-                                                  {"type", s.type}};
-                          },
-                          [](const BindStep& s) {
-                              return json::object{{"step", "bind"}, {"record", to_json(s.record)}};
-                          },
-                          [](const PlugStep& s) {
-                              return json::object{{"step", "plug"}, {"id", s.id}};
-                          },
-                      },
-                      step);
+    return std::visit(
+        Overloaded{
+            [](const ClaimStep& s) {
+                return json::object{{"step", "claim"}, {"claim", s.claim}};
+            },
+            [](const CreateVgpuStep& s) {
+                return json::object{{"step", "create_vgpu"},
+                                    {"uuid", s.uuid},
+                                    {"parent", s.parent},
+                                    {"type", s.type}};
+            },
+            [](const BindStep& s) {
+                return json::object{{"step", "bind"}, {"record", to_json(s.record)}};
+            },
+            [](const PlugStep& s) {
+                return json::object{{"step", "plug"}, {"id", s.id}};
+            },
+            [](const EnableFunctionsStep& s) {
+                return json::object{{"step", "enable_functions"}, {"parent", s.parent}};
+            },
+        },
+        step);
 }
 
 Step step_from_json(const json::object& object) {
@@ -70,6 +77,8 @@ Step step_from_json(const json::object& object) {
         return BindStep{bind_record_from_json(object.at("record"))};
     if (kind == "plug")
         return PlugStep{text_at("id")};
+    if (kind == "enable_functions")
+        return EnableFunctionsStep{text_at("parent")};
     throw std::invalid_argument("unknown step '" + kind + "'");
 }
 

@@ -27,7 +27,10 @@ struct BindStep {
 struct PlugStep {
     std::string id; ///< qdev id
 };
-using Step = std::variant<ClaimStep, CreateVgpuStep, BindStep, PlugStep>;
+struct EnableFunctionsStep {
+    std::string parent; ///< BDF of the physical function
+};
+using Step = std::variant<ClaimStep, CreateVgpuStep, BindStep, PlugStep, EnableFunctionsStep>;
 
 /// "create vGPU 83b8... of type ... on ...", for progress, plans and logs.
 std::string text(const Step&);

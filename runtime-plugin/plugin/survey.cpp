@@ -45,7 +45,9 @@ SandboxFinding survey(const Context& context, const std::string& id) {
             finding.actions.push_back(
                 {Do::remove_sandbox, id, "it has no state: it was being opened or removed"});
     } else {
-        const auto qemu = look_at_qemu(context.root, *record.state);
+        auto qemu = look_at_qemu(context.root, *record.state);
+        if (qemu.orphaned) // what it comes to if its monitor answers, which is not asked here
+            qemu.monitor = true;
         const auto host = look_at_host(context.root, context.claims, record.journal, *record.state);
         const auto plan = plan_sandbox(record.journal, *record.state, host, qemu);
         finding.actions.insert(finding.actions.end(), plan.begin(), plan.end());

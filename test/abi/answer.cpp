@@ -26,6 +26,7 @@ Answer::Answer(const kata_vfio_result_t& result)
         to.guest_address = copy(from.guest_address);
         to.iommu_group = from.iommu_group;
         to.owned = from.owned != 0;
+        to.flags = from.flags;
         attachments.push_back(std::move(to));
     }
     for (std::size_t i = 0; i < result.sandbox_count; ++i) {

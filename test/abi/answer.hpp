@@ -18,6 +18,7 @@ struct Attached {
     std::string sandbox, device, id, host_address, uuid, mdev_type, sysfsdev, guest_address;
     std::int32_t iommu_group = -1;
     bool owned = false;
+    std::uint32_t flags = 0; ///< KATA_VFIO_ATTACHMENT_*
 };
 
 /// A kata_vfio_sandbox_info_t, copied.

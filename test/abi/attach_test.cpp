@@ -8,6 +8,7 @@ namespace kata_vfio::abi_test {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
 class Attach : public World {
@@ -71,12 +72,13 @@ TEST_F(Attach, AVgpuByType) {
 }
 
 TEST_F(Attach, TwoVgpusWhoseUuidsBeginAlikeHaveIdsOfTheirOwn) {
+    root.populate_mtty(); // a VM takes one of GVT-g
     start_with_sandbox();
     const auto before = snapshot();
     const std::string like_a = std::string(uuid_a.substr(0, 8)) + "-0000-4000-8000-000000000001";
     const auto first = host->attach(sandbox, type8, uuid_a);
     ASSERT_TRUE(first.ok()) << first;
-    const auto second = host->attach(sandbox, type8, like_a);
+    const auto second = host->attach(sandbox, "mtty-1", like_a);
     ASSERT_TRUE(second.ok()) << second;
     EXPECT_THAT(plugged(), ElementsAre("vfio-83b8f4f2", "vfio-" + like_a));
     const auto again = host->attach(sandbox, like_a);
@@ -199,21 +201,32 @@ TEST_F(Attach, AFunctionOnVfioIsLeftThere) {
     EXPECT_EQ(driver_of(nic.address), "vfio-pci");
 }
 
-TEST_F(Attach, AWholeGroupAtOnce) {
-    fake::FunctionSpec function;
-    function.driver = "vfio-pci";
-    function.group = 5;
-    for (const char* address : {"0000:01:00.0", "0000:01:00.1"}) {
-        function.address = address;
+class Group : public Attach {
+  protected:
+    /// Two functions in one slot of the host, and the bridge above them, in group 5.
+    void populate(const std::optional<std::string>& first, const std::optional<std::string>& second,
+                  std::uint32_t second_class = 0x040300) {
+        fake::FunctionSpec function;
+        function.group = 5;
+        function.address = "0000:01:00.0";
+        function.driver = first;
         root.populate_function(function);
+        function.address = "0000:01:00.1";
+        function.class_code = second_class;
+        function.driver = second;
+        root.populate_function(function);
+        fake::FunctionSpec bridge;
+        bridge.address = "0000:00:01.0";
+        bridge.class_code = 0x060400;
+        bridge.header_type = 1;
+        bridge.driver = "pcieport";
+        bridge.group = 5;
+        root.populate_function(bridge);
     }
-    fake::FunctionSpec bridge;
-    bridge.address = "0000:00:01.0";
-    bridge.class_code = 0x060400;
-    bridge.header_type = 1;
-    bridge.driver = "pcieport";
-    bridge.group = 5;
-    root.populate_function(bridge);
+};
+
+TEST_F(Group, WholeAtOnceInOneSlot) {
+    populate("vfio-pci", "vfio-pci");
     start_with_sandbox();
     const auto before = snapshot();
     const auto answer = host->attach(sandbox, "/dev/vfio/5");
@@ -222,8 +235,33 @@ TEST_F(Attach, AWholeGroupAtOnce) {
     EXPECT_EQ(answer.attachments[0].host_address, "0000:01:00.0");
     EXPECT_EQ(answer.attachments[1].host_address, "0000:01:00.1");
     EXPECT_EQ(answer.attachments[0].guest_address, "0000:00:05.0");
-    EXPECT_EQ(answer.attachments[1].guest_address, "0000:00:06.0");
-    EXPECT_THAT(plugged(), ElementsAre("vfio-0000.01.00.0", "vfio-0000.01.00.1"));
+    EXPECT_EQ(answer.attachments[1].guest_address, "0000:00:05.1");
+    // Function 0 last: it is what makes the guest look.
+    EXPECT_THAT(plugged(), ElementsAre("vfio-0000.01.00.1", "vfio-0000.01.00.0"));
+    // The next device has a slot of its own.
+    const auto next = host->attach(sandbox, type8);
+    ASSERT_TRUE(next.ok()) << next;
+    EXPECT_EQ(next.attachments[0].guest_address, "0000:00:06.0");
+    ASSERT_TRUE(host->detach(sandbox, type8).ok());
+    // The guest gives a slot back as a whole.
+    const auto detached = host->detach(sandbox, "0000:01:00.1");
+    ASSERT_TRUE(detached.ok()) << detached;
+    EXPECT_EQ(detached.attachments.size(), 2u);
+    expect_untouched(before);
+    EXPECT_THAT(plugged(), ElementsAre());
+}
+
+TEST_F(Group, WhereQemuTakesNoFunctionsEachHasASlot) {
+    populate("vfio-pci", "vfio-pci");
+    start_with_sandbox();
+    const auto before = snapshot();
+    machine->refuse_functions(true);
+    const auto answer = host->attach(sandbox, "/dev/vfio/5");
+    ASSERT_TRUE(answer.ok()) << answer;
+    ASSERT_EQ(answer.attachments.size(), 2u);
+    EXPECT_EQ(answer.attachments[0].host_address, "0000:01:00.0");
+    EXPECT_EQ(answer.attachments[0].guest_address, "0000:00:06.0");
+    EXPECT_EQ(answer.attachments[1].guest_address, "0000:00:05.0");
 
     // One of the two by its own name; the group's claim stays with the other.
     auto detached = host->detach(sandbox, "0000:01:00.0");
@@ -236,6 +274,65 @@ TEST_F(Attach, AWholeGroupAtOnce) {
     machine->refuse_device_add("");
     EXPECT_EQ(names("/run/kata-vfio/claims"), "function-0000:01:00.1 group-5");
     expect_goes_back(before, "/dev/vfio/5");
+}
+
+TEST_F(Group, AllOrNone) {
+    populate("vfio-pci", "vfio-pci");
+    start_with_sandbox();
+    const auto before = snapshot();
+    for (const char* failing : {"plug vfio-0000.01.00.1", "plug vfio-0000.01.00.0"}) {
+        host->at_step(failing, [&](std::uint64_t) { machine->refuse_device_add("no more of it"); });
+        const auto answer = host->attach(sandbox, "/dev/vfio/5");
+        EXPECT_EQ(answer.status, KATA_VFIO_E_QEMU_REFUSED) << answer;
+        host->at_step("", {});
+        machine->refuse_device_add("");
+        EXPECT_THAT(plugged(), ElementsAre());
+        expect_untouched(before);
+    }
+}
+
+TEST_F(Group, ASiblingOnAHostDriverIsNotTakenUnasked) {
+    populate("i915", "snd_hda_intel");
+    start_with_sandbox();
+    const auto before = snapshot();
+    const auto answer = host->attach(sandbox, "0000:01:00.0");
+    expect_refused(answer, KATA_VFIO_E_GROUP_NOT_VIABLE, before);
+    EXPECT_EQ(answer.blocker, "0000:01:00.1 is bound to snd_hda_intel");
+}
+
+TEST_F(Group, TheAudioFunctionGoesWithItsGpu) {
+    configure(configuration("take_siblings = \"audio\""));
+    populate("i915", "snd_hda_intel");
+    start_with_sandbox();
+    const auto before = snapshot();
+    const auto answer = host->attach(sandbox, "0000:01:00.0");
+    ASSERT_TRUE(answer.ok()) << answer;
+    ASSERT_EQ(answer.attachments.size(), 2u);
+    EXPECT_EQ(answer.attachments[1].host_address, "0000:01:00.1");
+    EXPECT_EQ(answer.attachments[1].guest_address, "0000:00:05.1");
+    EXPECT_TRUE(answer.attachments[1].owned);
+    EXPECT_EQ(driver_of("0000:01:00.1"), "vfio-pci");
+    EXPECT_EQ(driver_of("0000:00:01.0"), "pcieport");
+    expect_goes_back(before, "0000:01:00.0");
+    EXPECT_EQ(driver_of("0000:01:00.1"), "snd_hda_intel");
+}
+
+TEST_F(Group, WhatIsTakenMustBeAllowed) {
+    configure(configuration("take_siblings = \"all\"\nallowed_devices = [\"0000:01:00.0\"]"));
+    populate("i915", "igb", 0x020000);
+    start_with_sandbox();
+    const auto before = snapshot();
+    const auto answer = host->attach(sandbox, "0000:01:00.0");
+    expect_refused(answer, KATA_VFIO_E_NOT_ALLOWED, before);
+    EXPECT_THAT(answer.problem, HasSubstr("0000:01:00.1"));
+}
+
+TEST_F(Group, OnlyAudioIsAudio) {
+    configure(configuration("take_siblings = \"audio\""));
+    populate("i915", "igb", 0x020000);
+    start_with_sandbox();
+    const auto before = snapshot();
+    expect_refused(host->attach(sandbox, "0000:01:00.0"), KATA_VFIO_E_GROUP_NOT_VIABLE, before);
 }
 
 TEST_F(Attach, StepsAreToldInOrder) {

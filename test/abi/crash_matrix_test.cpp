@@ -31,11 +31,16 @@ using Words = std::vector<std::string>;
 
 constexpr std::string_view foreign_vgpu = "11111111-2222-4333-8444-555555555555";
 constexpr std::string_view foreign_function = "0000:00:1f.0";
+constexpr std::string_view physical_function = "0000:01:00.0";
 
 const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
 const std::string attach_gpu = "attach=" + std::string(gpu);
 const std::string detach_vgpu = "detach=" + std::string(uuid_a);
 const std::string detach_gpu = "detach=" + std::string(gpu);
+const std::string attach_virtual = "attach=sriov@" + std::string(physical_function);
+const std::string detach_virtual = "detach=sriov@" + std::string(physical_function);
+const std::string open_with_vgpu = "open=vgpu_type=" + std::string(type8);
+const std::string open_with_gpu = "open=gpu=" + std::string(gpu);
 
 /// A host, its kernel, a QEMU whose process can be seen, and children that work on them.
 class Place {
@@ -50,6 +55,12 @@ class Place {
         function.driver = "vfio-pci";
         function.group = 41;
         root.populate_function(function);
+        fake::FunctionSpec physical;
+        physical.address = std::string(physical_function);
+        physical.driver = "xe";
+        physical.group = 42;
+        physical.total_functions = 3;
+        root.populate_function(physical);
         kernel = std::make_unique<fake::FakeKernel>(root);
         machine.fill_bus(3);
         config = root.path() / "configuration.toml";
@@ -130,6 +141,7 @@ class Place {
         EXPECT_EQ(difference(before, host_side()), "");
         EXPECT_EQ(below("/run/kata-vfio/claims"), "");
         EXPECT_EQ(below("/run/kata-vfio/sandboxes"), "");
+        EXPECT_EQ(below("/run/kata-vfio/sriov"), "");
     }
     /// QEMU runs: what is on record, claimed, made and plugged is one and the same.
     void expect_consistent(const Answer& reconciled) const {
@@ -145,7 +157,8 @@ class Place {
             if (attachment.uuid.empty())
                 claims.insert("group-" + std::to_string(attachment.iommu_group));
         }
-        // What was unplugged, but not yet put on record, is given back by the next detach.
+        // What is prepared is not plugged yet; and what was unplugged, but not yet put on record,
+        // is given back by the next detach.
         for (const auto& id : plugged())
             EXPECT_THAT(ids, ::testing::Contains(id)) << reconciled.json;
         EXPECT_EQ(below("/run/kata-vfio/claims"), join_words({claims.begin(), claims.end()}, " "));
@@ -210,10 +223,38 @@ std::vector<Scenario> scenarios() {
                          "{\"v\":1,\"sandbox\":\"gone\",\"pid\":3,\"start\":1}\n");
         place.root.write("/run/kata-vfio/claims/group-78", "{\"v\":2}\n");
     };
+    const auto nothing = [](Place&) {};
+    const auto refused_at_open = [](Place& place) { place.machine.refuse_device_add("not today"); };
+    const auto prepared = [](Place& place) {
+        ASSERT_EQ(place.run({open_with_vgpu}, {"KATA_VFIO_CRASH_AT=own_prepared"}), -SIGKILL);
+    };
+    const auto half_plugged = [](Place& place) {
+        ASSERT_EQ(place.run({open_with_gpu}, {"KATA_VFIO_CRASH_AT=attach_plugged"}), -SIGKILL);
+    };
+    const auto not_started = [](Place& place) { place.machine.set_run_state("prelaunch"); };
+    const auto owner_died = [](Place& place) {
+        place.root.write("/proc/4242/stat",
+                         "4242 (shim) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 555 0\n");
+        ASSERT_EQ(place.run({"owner=4242", open_with_vgpu}), 0);
+        place.root.remove_holder(4242);
+    };
     return {
-        {"open", [](Place&) {}, {"open"}},
+        {"open", nothing, {"open"}},
+        {"open_with_vgpu", nothing, {open_with_vgpu}},
+        {"open_with_gpu", nothing, {open_with_gpu}},
+        {"open_with_vgpu_refused", refused_at_open, {open_with_vgpu}},
+        {"open_with_gpu_refused", refused_at_open, {open_with_gpu}},
+        {"open_before_the_guest_runs", not_started, {open_with_vgpu}},
+        {"open_again_with_what_is_prepared", prepared, {"open"}},
+        {"open_again_after_half_a_plug", half_plugged, {"open"}},
+        {"release_own_vgpu", after({open_with_vgpu}), {"release"}},
+        {"reconcile_of_the_ownerless", owner_died, {"reconcile"}},
         {"attach_vgpu", after({"open"}), {"open", attach_vgpu}},
         {"attach_gpu", after({"open"}), {"open", attach_gpu}},
+        {"attach_virtual_function", after({"open"}), {"open", attach_virtual}},
+        {"attach_virtual_function_refused", refused, {"open", attach_virtual}},
+        {"detach_virtual_function", after({"open", attach_virtual}), {"open", detach_virtual}},
+        {"release_virtual_function", after({"open", attach_virtual}), {"release"}},
         {"attach_vgpu_refused", refused, {"open", attach_vgpu}},
         {"attach_gpu_refused", refused, {"open", attach_gpu}},
         {"detach_vgpu", after({"open", attach_vgpu}), {"open", detach_vgpu}},

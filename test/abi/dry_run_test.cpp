@@ -74,10 +74,14 @@ TEST_F(DryRun, OfAGroup) {
     }
     start_with_sandbox();
     const auto answer = plan("/dev/vfio/5");
-    EXPECT_THAT(texts(answer), ElementsAre("claim function-0000:01:00.0", "claim group-5",
-                                           "claim function-0000:01:00.1", "claim group-5",
-                                           "plug vfio-0000.01.00.0 into pci.0",
-                                           "plug vfio-0000.01.00.1 into pci.0"));
+    // Both go into one slot, function 0 last.
+    EXPECT_THAT(texts(answer), ElementsAre("claim function-0000:01:00.1", "claim group-5",
+                                           "claim function-0000:01:00.0", "claim group-5",
+                                           "plug vfio-0000.01.00.1 into pci.0",
+                                           "plug vfio-0000.01.00.0 into pci.0"));
+    const auto& steps = answer.json.at("steps").as_array();
+    EXPECT_EQ(steps.at(4).at("qmp").at("arguments").at("addr").as_string(), "05.1");
+    EXPECT_EQ(steps.at(5).at("qmp").at("arguments").at("addr").as_string(), "05.0");
 }
 
 TEST_F(DryRun, RefusesWhatAnAttachWould) {

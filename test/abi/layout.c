@@ -125,6 +125,17 @@ AT(kata_vfio_reconcile_t, flags, 4);
 AT(kata_vfio_reconcile_t, sandbox_id, 8);
 SIZE(kata_vfio_reconcile_t, 24);
 
+/* 1.2 */
+AT(kata_vfio_sandbox_options_t, owner_pid, 56);
+SIZE(kata_vfio_sandbox_options_t, 64);
+AT(kata_vfio_attachment_t, flags, 144);
+AT(kata_vfio_attachment_t, reserved, 148);
+SIZE(kata_vfio_attachment_t, 152);
+static_assert(KATA_VFIO_ATTACH_KEEP == 2, "values");
+static_assert(KATA_VFIO_ATTACHMENT_OWN == 1 && KATA_VFIO_ATTACHMENT_PREPARED == 2 &&
+                  KATA_VFIO_ATTACHMENT_UNPLUGGED == 4 && KATA_VFIO_ATTACHMENT_KEEP == 8,
+              "values");
+
 static_assert(KATA_VFIO_ATTACH_DRY_RUN == 1 && KATA_VFIO_KIND_PCI == 1 && KATA_VFIO_KIND_MDEV == 2,
               "values");
 static_assert(KATA_VFIO_RECONCILE_DRY_RUN == 1, "values");

@@ -87,7 +87,7 @@ void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
 }
 
 std::uint64_t PluginHost::start_open(std::string_view id, std::string_view socket,
-                                     const Annotations& annotations) {
+                                     const Annotations& annotations, std::int64_t owner) {
     std::vector<kata_vfio_pair_t> pairs;
     for (const auto& [key, value] : annotations)
         pairs.push_back({view(key), view(value)});
@@ -96,6 +96,7 @@ std::uint64_t PluginHost::start_open(std::string_view id, std::string_view socke
     options.qmp_socket = view(socket);
     options.annotations = pairs.data();
     options.annotation_count = pairs.size();
+    options.owner_pid = owner;
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     return started(library().sandbox_open(plugin_, &options, &call), call);
 }
@@ -143,8 +144,8 @@ Answer PluginHost::wait(std::uint64_t ticket) {
 }
 
 Answer PluginHost::open(std::string_view id, std::string_view socket,
-                        const Annotations& annotations) {
-    return wait(start_open(id, socket, annotations));
+                        const Annotations& annotations, std::int64_t owner) {
+    return wait(start_open(id, socket, annotations, owner));
 }
 Answer PluginHost::attach(kata_vfio_sandbox_t* sandbox, std::string_view device,
                           std::string_view uuid, std::uint32_t flags) {

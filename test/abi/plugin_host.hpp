@@ -25,7 +25,8 @@ class PluginHost {
     PluginHost& operator=(const PluginHost&) = delete;
 
     using Annotations = std::map<std::string, std::string>;
-    Answer open(std::string_view id, std::string_view socket, const Annotations& annotations = {});
+    Answer open(std::string_view id, std::string_view socket, const Annotations& annotations = {},
+                std::int64_t owner = 0);
     Answer attach(kata_vfio_sandbox_t* sandbox, std::string_view device, std::string_view uuid = {},
                   std::uint32_t flags = 0);
     Answer detach(kata_vfio_sandbox_t* sandbox, std::string_view device);
@@ -35,7 +36,7 @@ class PluginHost {
 
     // The same, started only: the ticket, to be collected by wait().
     std::uint64_t start_open(std::string_view id, std::string_view socket,
-                             const Annotations& annotations = {});
+                             const Annotations& annotations = {}, std::int64_t owner = 0);
     std::uint64_t start_attach(kata_vfio_sandbox_t* sandbox, std::string_view device,
                                std::string_view uuid = {}, std::uint32_t flags = 0);
     std::uint64_t start_detach(kata_vfio_sandbox_t* sandbox, std::string_view device);

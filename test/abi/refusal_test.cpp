@@ -109,9 +109,15 @@ TEST_F(Refused, TypesAndParents) {
 TEST_F(Refused, NoInstancesLeft) {
     const auto answer = refused("i915-GVTg_V4_1", KATA_VFIO_E_NO_INSTANCES);
     EXPECT_THAT(answer.remedy, HasSubstr("i915-GVTg_V4_8: 7"));
-    // The pool of 7 is used up by one of 4 and one of 2, and one of 1.
-    for (const char* type : {"i915-GVTg_V4_2", "i915-GVTg_V4_4", "i915-GVTg_V4_8"})
-        ASSERT_TRUE(host->attach(sandbox, type).ok()) << type;
+    // The pool of 7 is used up by one of 4 and one of 2, and one of 1: each for a VM of its own.
+    std::vector<std::unique_ptr<fake::FakeMachine>> machines;
+    for (const char* type : {"i915-GVTg_V4_2", "i915-GVTg_V4_4", "i915-GVTg_V4_8"}) {
+        machines.push_back(std::make_unique<fake::FakeMachine>());
+        const auto other =
+            host->open("of" + std::to_string(machines.size()), machines.back()->path());
+        ASSERT_TRUE(other.ok()) << other;
+        ASSERT_TRUE(host->attach(other.sandbox, type).ok()) << type;
+    }
     const auto full = refused(type8, KATA_VFIO_E_NO_INSTANCES);
     EXPECT_THAT(full.blocker, HasSubstr("(i915-GVTg_V4_2)"));
     EXPECT_THAT(full.remedy, HasSubstr("available now: nothing"));
@@ -163,12 +169,13 @@ TEST_F(Refused, AttachedAlready) {
 }
 
 TEST_F(Refused, TheThirtyFirstDevice) {
+    root.populate_mtty();
     start_with_sandbox();
     machine->fill_bus(26); // slots 5 to 30
     const auto last = host->attach(sandbox, type8, uuid_a);
     ASSERT_TRUE(last.ok()) << last;
     EXPECT_EQ(last.attachments.at(0).guest_address, "0000:00:1f.0");
-    const auto answer = refused(type8, KATA_VFIO_E_ROOT_BUS_FULL);
+    const auto answer = refused("mtty-1", KATA_VFIO_E_ROOT_BUS_FULL);
     EXPECT_THAT(answer.message, HasSubstr("fill30"));
     EXPECT_THAT(answer.message, HasSubstr("vfio-" + std::string(uuid_a.substr(0, 8))));
 }

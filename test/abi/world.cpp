@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 std::string configuration(std::string_view vfio, std::string_view timeouts) {
     std::string text = "[hypervisor.qemu]\nmachine_type = \"pc\"\nhotplug_vfio_on_root_bus = true\n"
-                       "enable_annotations = [\"machine_type\", \"hotplug_vfio_on_root_bus\"]\n";
+                       "enable_annotations = [\"machine_type\", \"hotplug_vfio_on_root_bus\", "
+                       "\"vgpu_.*\", \"gpu\"]\n";
     if (!vfio.empty())
         text += "[vfio]\n" + std::string(vfio) + "\n";
     if (!timeouts.empty())

@@ -78,6 +78,32 @@ TEST_P(Hotplug, TakenSlotIsRefusedWithItsOwner) {
         << raw.verbatim();
 }
 
+// What the plugin's plan_slots() goes by.
+TEST_P(Hotplug, FunctionsOfOneSlotComeWithFunctionZeroLast) {
+    const auto qemu = machine();
+    const auto function = [](const std::string& id, const std::string& addr) {
+        auto device = rng(id);
+        device.addr = addr;
+        device.multifunction = true;
+        return device;
+    };
+    for (const auto* addr : {"09.2", "09.1", "09.0"}) {
+        const auto plugged = run([&] {
+            return plug_into(qemu->monitor(), function("f" + std::string(1, addr[3]), addr));
+        });
+        EXPECT_EQ(plugged.guest_address, "0000:00:" + std::string(addr));
+    }
+    // Behind function 0 comes no other: our own check says who has the slot.
+    const auto late = plug_failure(qemu->monitor(), function("f3", "09.3"));
+    EXPECT_EQ(late.code(), Errc::invalid_argument) << late.what();
+    EXPECT_NE(late.blocker().find("f0"), std::string::npos) << late.what();
+    // And a function 0 that is no part of a set does not join others.
+    (void)run([&] { return plug_into(qemu->monitor(), function("g1", "0a.1")); });
+    auto single = function("g0", "0a.0");
+    single.multifunction.reset();
+    EXPECT_EQ(plug_failure(qemu->monitor(), single).left(), DeviceState::absent);
+}
+
 TEST_P(Hotplug, DuplicateIdIsRefusedAndTheFirstStays) {
     const auto qemu = machine();
     (void)run([&] { return plug_into(qemu->monitor(), rng("a")); });

@@ -3,8 +3,9 @@
 //
 //   abi_crash_child LIBRARY CONFIG ROOT SOCKET WORD...
 //
-// WORD is open, attach=DEVICE[,UUID], detach=DEVICE, release, reconcile; the sandbox is "sb1". Ends
-// with 0, or at the first failure with the hundred of its status, the text on stderr.
+// WORD is open[=ANNOTATION=VALUE], owner=PID (of the next open), attach=DEVICE[,UUID],
+// detach=DEVICE, release, reconcile; the sandbox is "sb1". Ends with 0, or at the first failure
+// with the hundred of its status, the text on stderr.
 #include "runtime-plugin/abi/kata_vfio.h"
 
 #include <dlfcn.h>
@@ -28,6 +29,10 @@ class Child {
         const auto equals = word.find('=');
         const auto verb = word.substr(0, equals);
         const auto rest = equals == word.npos ? std::string_view() : word.substr(equals + 1);
+        if (verb == "owner") {
+            owner_ = std::stoll(std::string(rest));
+            return 0;
+        }
         kata_vfio_call_t call = KATA_VFIO_INIT(call);
         const auto status = submit(verb, rest, call); // before its ticket is looked at
         return end(status, call.ticket);
@@ -41,6 +46,16 @@ class Child {
             kata_vfio_sandbox_options_t options = KATA_VFIO_INIT(options);
             options.id = view("sb1");
             options.qmp_socket = view(socket_);
+            options.owner_pid = owner_;
+            const auto equals = rest.find('=');
+            const auto name =
+                "io.katacontainers.config.hypervisor." + std::string(rest.substr(0, equals));
+            kata_vfio_pair_t annotation{view(name), {}};
+            if (equals != rest.npos) {
+                annotation.value = view(rest.substr(equals + 1));
+                options.annotations = &annotation;
+                options.annotation_count = 1;
+            }
             return kv_->sandbox_open(plugin_, &options, &call);
         }
         if (verb == "attach") {
@@ -77,6 +92,7 @@ class Child {
     const kata_vfio_entry_t* kv_;
     kata_vfio_plugin_t* plugin_;
     std::string socket_;
+    std::int64_t owner_ = 0;
     kata_vfio_sandbox_t* sandbox_ = nullptr;
 };
 

@@ -204,3 +204,60 @@ TEST_F(Annotations, AllOrNone) {
               "");
     EXPECT_EQ(configuration_.hypervisor.default_memory, 2048);
 }
+
+TEST_F(Annotations, ASandboxAsksForDevicesOfItsOwn) {
+    enable("\"vgpu_(type|parent|low_gm|resolution|keep)\", \"gpu\"");
+    EXPECT_EQ(thrown([&] {
+                  apply_annotations(configuration_, {{prefix + "vgpu_type", "i915-GVTg_V4_8"},
+                                                     {prefix + "vgpu_parent", "0000:00:02.0"},
+                                                     {prefix + "vgpu_low_gm", "64MB"},
+                                                     {prefix + "vgpu_resolution", "1024x768"},
+                                                     {prefix + "vgpu_keep", "true"},
+                                                     {prefix + "gpu", "0000:00:02.0"}});
+              }),
+              "");
+    const auto& vgpu = configuration_.vfio.vgpu;
+    EXPECT_EQ(vgpu.type, "i915-GVTg_V4_8");
+    EXPECT_EQ(vgpu.parent, "0000:00:02.0");
+    EXPECT_EQ(vgpu.low_gm, "64MB");
+    EXPECT_EQ(vgpu.resolution, "1024x768");
+    EXPECT_TRUE(vgpu.keep);
+    EXPECT_EQ(configuration_.vfio.gpu, "0000:00:02.0");
+}
+
+TEST_F(Annotations, DevicesAreEnabledByWholeNamesToo) {
+    enable("\"vgpu\", \"type\", \"gpu\"");
+    for (const auto* name : {"vgpu_type", "vgpu_parent"})
+        EXPECT_THAT(apply(name, "x"), HasSubstr("is not enabled"));
+    // The keys of [vfio] and [vfio.vgpu] have no other name as annotations.
+    EXPECT_THAT(apply("type", "x"), HasSubstr("is known to nobody"));
+    EXPECT_EQ(apply("gpu", "0000:00:02.0"), "");
+}
+
+TEST_F(Annotations, AVgpuThatIsNotToldWhole) {
+    enable("\"vgpu_.*\"");
+    EXPECT_EQ(apply("vgpu_parent", "0000:00:02.0"),
+              "config_invalid: annotation "
+              "io.katacontainers.config.hypervisor.vgpu_parent parent: stands alone: which vGPU is "
+              "wanted is not told; give vgpu_type (type in [vfio.vgpu]) or what it must have at "
+              "least, or take it out");
+    EXPECT_THAT(apply("vgpu_keep", "true"), HasSubstr("keep: stands alone"));
+    for (const auto* size : {"128", "128 KB", "0MB", "-1MB", "99999999999999999999MB", "MB"})
+        EXPECT_THAT(apply("vgpu_low_gm", size), HasSubstr("is no size")) << size;
+    for (const auto* size : {"1920", "1920x", "x1200", "0x0", "70000x1", "1920X1200", "1x2x3"})
+        EXPECT_THAT(apply("vgpu_resolution", size), HasSubstr("is no resolution")) << size;
+    // One annotation must not say what is another's.
+    for (const auto* name : {"a,keep=true", "a@b", "/dev/vfio/1", "a=b"})
+        EXPECT_THAT(apply("vgpu_type", name), HasSubstr("can't be a name")) << name;
+    EXPECT_FALSE(configuration_.vfio.vgpu.wanted());
+}
+
+TEST_F(Annotations, WhatTheFileAsksForCanBeAnInlineTable) {
+    enable("", "[vfio]\nvgpu = { low_gm = \"128MB\", resolution = \"1920x1200\" }\n");
+    EXPECT_EQ(thrown([&] { apply_annotations(configuration_, {}); }), "");
+    EXPECT_EQ(configuration_.vfio.vgpu.low_gm, "128MB");
+    EXPECT_TRUE(configuration_.vfio.vgpu.sized());
+    enable("", "[vfio]\nvgpu = { low_gm = \"128\" }\n");
+    EXPECT_THAT(thrown([&] { apply_annotations(configuration_, {}); }),
+                HasSubstr("f:5:19 low_gm: '128' is no size"));
+}

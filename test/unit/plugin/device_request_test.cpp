@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/plugin/device_request.hpp"
 
+#include "config/base/failure.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
 #include <gmock/gmock.h>
@@ -57,7 +58,7 @@ TEST(DeviceRequest, Vgpus) {
     // A type may have a space or an @ in it: whether there is one is the host's to say.
     EXPECT_EQ(parsed<VgpuRequest>("Single port serial").type, "Single port serial");
     EXPECT_EQ(parsed<VgpuRequest>("odd@type@parent").type, "odd@type");
-    EXPECT_EQ(parsed<VgpuRequest>(std::string(128, 'x')).type.size(), 128u);
+    EXPECT_EQ(parsed<VgpuRequest>(std::string(128, 'x')).type.value().size(), 128u);
 }
 
 struct Refused {
@@ -128,6 +129,66 @@ TEST(DeviceRequest, AUuidOnlyForWhatIsToBeMade) {
     }
     const auto malformed = failure_of([] { parse_device("i915", "1234"); });
     EXPECT_EQ(malformed.code(), Errc::malformed_uuid);
+}
+
+TEST(ParseDevice, AVgpuByWhatItMustHave) {
+    auto request = parsed<VgpuRequest>("vgpu:low_gm=128MB,resolution=1920x1200");
+    EXPECT_EQ(request.type, std::nullopt);
+    EXPECT_EQ(request.parent, std::nullopt);
+    EXPECT_EQ(request.minimum.low_gm_mb, 128u);
+    EXPECT_EQ(request.minimum.resolution, (config::Resolution{1920, 1200}));
+    EXPECT_FALSE(request.keep);
+    request = parsed<VgpuRequest>(
+        "vgpu:type=i915-GVTg_V4_8,high_gm=1GB,fence=4,weight=2,keep=true@0000:00:02.0", uuid);
+    EXPECT_EQ(request.type, "i915-GVTg_V4_8");
+    EXPECT_EQ(request.parent, "0000:00:02.0");
+    EXPECT_EQ(request.minimum.high_gm_mb, 1024u);
+    EXPECT_EQ(request.minimum.fence, 4u);
+    EXPECT_EQ(request.minimum.weight, 2u);
+    EXPECT_TRUE(request.keep);
+    ASSERT_TRUE(request.uuid);
+    EXPECT_EQ(request.uuid->text(), uuid);
+    for (const char* wrong :
+         {"vgpu:", "vgpu:low_gm", "vgpu:low_gm=128", "vgpu:low_gm=1MB,low_gm=2MB", "vgpu:x=1",
+          "vgpu:keep=true", "vgpu:low_gm=1MB,", "vgpu:keep=yes,low_gm=1MB", "vgpu:fence=0",
+          "vgpu:fence=-1", "vgpu:resolution=big", "vgpu:low_gm=1MB@", "vgpu:low_gm=1MB@a/b",
+          "vgpu:type=,low_gm=1MB"})
+        try {
+            parse_device(wrong);
+            ADD_FAILURE() << wrong;
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.code(), Errc::malformed_device) << failure.what();
+        }
+}
+
+// QEMU takes them for a device it is started with alone.
+TEST(ParseDevice, WhatIsForColdPlugAlone) {
+    for (const char* key : {"ramfb", "opregion", "x-igd-opregion"})
+        try {
+            parse_device("vgpu:low_gm=64MB," + std::string(key) + "=on");
+            ADD_FAILURE() << key;
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.problem(),
+                      std::string(key) + " is for devices that QEMU is started with alone");
+        }
+}
+
+TEST(VgpuDevice, IsReadBackAsItWasAskedFor) {
+    config::Vgpu wanted;
+    wanted.type = "i915-GVTg_V4_8";
+    EXPECT_EQ(vgpu_device(wanted), "i915-GVTg_V4_8");
+    wanted.parent = "0000:00:02.0";
+    EXPECT_EQ(vgpu_device(wanted), "i915-GVTg_V4_8@0000:00:02.0");
+    wanted.low_gm = "64MB";
+    wanted.weight = 2;
+    EXPECT_EQ(vgpu_device(wanted), "vgpu:type=i915-GVTg_V4_8,low_gm=64MB,weight=2@0000:00:02.0");
+    const auto request = parsed<VgpuRequest>(vgpu_device(wanted));
+    EXPECT_EQ(request.type, "i915-GVTg_V4_8");
+    EXPECT_EQ(request.minimum.weight, 2u);
+    wanted.type.clear();
+    wanted.parent.clear();
+    wanted.resolution = "1920x1200";
+    EXPECT_EQ(vgpu_device(wanted), "vgpu:low_gm=64MB,resolution=1920x1200,weight=2");
 }
 
 } // namespace

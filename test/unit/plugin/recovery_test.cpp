@@ -287,5 +287,111 @@ TEST(PlanSandbox, WhatNobodyCanTellStays) {
                     "remove_sandbox sb1"));
 }
 
+// What waits for its guest is on record before it is plugged.
+TEST(PlanJournal, APlugOfWhatIsPrepared) {
+    auto waiting = vgpu();
+    waiting.prepared = true;
+    const auto state = state_with({waiting});
+    const auto mine = host({{mdev_name, "sb1"}});
+    const LeftJournal plug{"plug", {"vfio-83b8f4f2"}, {PlugStep{"vfio-83b8f4f2"}}};
+    EXPECT_THAT(lines(plan_journal(plug, state, mine, running)),
+                ElementsAre("unplug vfio-83b8f4f2: its attach was not brought to its end",
+                            "clear_journal sb1: the unfinished plug is undone"));
+    EXPECT_THAT(brief(plan_journal(plug, state, mine, gone)), ElementsAre("clear_journal sb1"));
+    EXPECT_TRUE(blocked(plan_journal(plug, state, mine, mute)));
+    // Once it is on record as plugged, it is kept.
+    EXPECT_THAT(lines(plan_journal(plug, state_with({vgpu()}), mine, running)),
+                ElementsAre("clear_journal sb1: its plug of vfio-83b8f4f2 is on record"));
+    // And what prepared it is over with its record.
+    EXPECT_THAT(brief(plan_journal(vgpu_journal(), state, mine, unknown)),
+                ElementsAre("clear_journal sb1"));
+    EXPECT_THAT(lines(plan_sandbox(std::nullopt, state, mine, running)),
+                ElementsAre("keep vfio-83b8f4f2: it waits for its guest to be started"));
+    EXPECT_THAT(brief(plan_sandbox(std::nullopt, state, mine, gone)),
+                ElementsAre("remove_vgpu " + uuid, "drop_claim " + mdev_name,
+                            "forget vfio-83b8f4f2", "remove_sandbox sb1"));
+}
+
+TEST(PlanGiveBack, AKeptVgpuIsHandedOver) {
+    auto kept = vgpu();
+    kept.keep = true;
+    EXPECT_FALSE(kept.owned());
+    EXPECT_THAT(brief(plan_give_back(kept, state_with({kept}), host({{mdev_name, "sb1"}}))),
+                ElementsAre("drop_claim " + mdev_name, "forget vfio-83b8f4f2"));
+    // But not one whose attach was never brought to its end.
+    EXPECT_THAT(
+        brief(plan_journal(vgpu_journal(), state_with({}), host({{mdev_name, "sb1"}}), gone)),
+        ElementsAre("remove_vgpu " + uuid, "drop_claim " + mdev_name, "clear_journal sb1"));
+}
+
+TEST(PlanSandbox, WithoutItsOwner) {
+    auto state = state_with({function(), vgpu()});
+    state.owner_pid = 42;
+    auto orphaned = running;
+    orphaned.orphaned = true;
+    const auto mine = host({{mdev_name, "sb1"}, {function_name, "sb1"}, {"group-1", "sb1"}});
+    const auto actions = plan_sandbox(std::nullopt, state, mine, orphaned);
+    EXPECT_THAT(brief(actions), ElementsAre("unplug vfio-83b8f4f2", "remove_vgpu " + uuid,
+                                            "drop_claim " + mdev_name, "forget vfio-83b8f4f2",
+                                            "unplug vfio-0000.00.02.0", "restore_driver " + bdf,
+                                            "drop_claim " + function_name, "drop_claim group-1",
+                                            "forget vfio-0000.00.02.0", "remove_sandbox sb1"));
+    EXPECT_EQ(actions.front().why, "its owner, pid 42, is gone");
+    // QEMU has the devices as long as it runs: without its monitor nothing can be done.
+    orphaned.monitor = false;
+    EXPECT_THAT(lines(plan_sandbox(std::nullopt, state, mine, orphaned)),
+                ElementsAre(StartsWith("blocked sb1: its owner, pid 42, is gone, but QEMU can't")));
+    auto both = gone;
+    both.orphaned = true;
+    EXPECT_THAT(brief(plan_sandbox(std::nullopt, state, mine, both)).back(), "remove_sandbox sb1");
+}
+
+TEST(PlanSandbox, WhatQemuSaysAgainstTheRecord) {
+    const auto mine = host({{mdev_name, "sb1"}, {function_name, "sb1"}, {"group-1", "sb1"}});
+    auto asked = running;
+    asked.devices = {"vfio-0000.00.02.0", "vfio-0000.01.00.0"};
+    const auto state = state_with({vgpu(), function()});
+    const auto actions = plan_sandbox(std::nullopt, state, mine, asked);
+    EXPECT_THAT(brief(actions), ElementsAre("keep vfio-0000.00.02.0", "let_go vfio-83b8f4f2",
+                                            "remove_vgpu " + uuid, "drop_claim " + mdev_name,
+                                            "forget vfio-83b8f4f2", "stray vfio-0000.01.00.0"));
+    EXPECT_FALSE(settled(actions));
+    asked.devices = {"vfio-0000.00.02.0", "vfio-83b8f4f2", "vfio-9"};
+    EXPECT_TRUE(settled(plan_sandbox(std::nullopt, state, mine, asked))) << "a stray is told only";
+    // What the journal is about is neither a stray nor missed.
+    asked.devices = {"vfio-83b8f4f2"};
+    EXPECT_THAT(
+        brief(plan_sandbox(vgpu_journal(), state_with({}), host({{mdev_name, "sb1"}}), asked)),
+        ElementsAre("unplug vfio-83b8f4f2", "remove_vgpu " + uuid, "drop_claim " + mdev_name,
+                    "clear_journal sb1"));
+    // What is prepared or unplugged is not missed.
+    auto waiting = vgpu();
+    waiting.prepared = true;
+    asked.devices = std::set<std::string>{};
+    EXPECT_THAT(brief(plan_sandbox(std::nullopt, state_with({waiting}), mine, asked)),
+                ElementsAre("keep vfio-83b8f4f2"));
+}
+
+// Enabled before they can be bound, and taken away behind the claims.
+TEST(PlanJournal, VirtualFunctionsOfAnAttach) {
+    const LeftJournal journal{"attach",
+                              {"vfio-0000.00.02.0"},
+                              {ClaimStep{function_name}, EnableFunctionsStep{"0000:01:00.0"},
+                               ClaimStep{"group-1"}, BindStep{bind_record()}}};
+    EXPECT_THAT(brief(plan_journal(journal, state_with({}),
+                                   host({{function_name, "sb1"}, {"group-1", "sb1"}}), gone)),
+                ElementsAre("restore_driver " + bdf, "drop_claim group-1",
+                            "drop_claim " + function_name, "disable_functions 0000:01:00.0",
+                            "clear_journal sb1"));
+    auto attached = function();
+    attached.vf_of = "0000:01:00.0";
+    attached.bound.reset();
+    EXPECT_TRUE(attached.owned());
+    EXPECT_THAT(brief(plan_give_back(attached, state_with({attached}),
+                                     host({{function_name, "sb1"}, {"group-1", "sb1"}}))),
+                ElementsAre("drop_claim " + function_name, "drop_claim group-1",
+                            "disable_functions 0000:01:00.0", "forget vfio-0000.00.02.0"));
+}
+
 } // namespace
 } // namespace kata_vfio::plugin

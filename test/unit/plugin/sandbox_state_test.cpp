@@ -53,6 +53,9 @@ SandboxState state() {
     state.annotations = {{"io.katacontainers.x", "ä\n\t\"'"}, {"", ""}};
     state.attachments = {vgpu(), function()};
     state.tainted = {"stop", "device_add"};
+    state.due = {{"i915-GVTg_V4_8", true}, {"0000:00:02.0", false}};
+    state.owner_pid = 4712;
+    state.owner_start = 99;
     return state;
 }
 
@@ -79,6 +82,41 @@ TEST(SandboxState, RoundTrips) {
     EXPECT_TRUE(loaded->attachments[1].unplugged);
     EXPECT_EQ(loaded->attachments[1].uuid, "");
     EXPECT_EQ(loaded->tainted, (std::vector<std::string>{"stop", "device_add"}));
+}
+
+TEST(SandboxState, OwnDevicesAndOwnerRoundTrip) {
+    auto whole = state();
+    whole.attachments[0].own = true;
+    whole.attachments[0].keep = true;
+    whole.attachments[0].prepared = true;
+    whole.attachments[1].vf_of = "0000:01:00.0";
+    const auto loaded = parse_state(written(whole), "f");
+    EXPECT_EQ(loaded.due, whole.due);
+    EXPECT_EQ(loaded.owner_pid, 4712);
+    EXPECT_EQ(loaded.owner_start, 99u);
+    EXPECT_TRUE(loaded.attachments[0].own);
+    EXPECT_TRUE(loaded.attachments[0].keep);
+    EXPECT_TRUE(loaded.attachments[0].prepared);
+    EXPECT_FALSE(loaded.attachments[1].own || loaded.attachments[1].keep ||
+                 loaded.attachments[1].prepared);
+    EXPECT_EQ(loaded.attachments[1].vf_of, "0000:01:00.0");
+    EXPECT_TRUE(loaded.has_own());
+    EXPECT_FALSE(state().has_own());
+    EXPECT_FALSE(whole.attachments[0].plugged());
+    EXPECT_FALSE(whole.attachments[1].plugged()); // unplugged
+}
+
+TEST(SandboxState, AFileFromBeforeThereWereOwnDevicesIsRead) {
+    auto old = to_json(state());
+    for (const char* key : {"due", "owner_pid", "owner_start"})
+        ASSERT_EQ(old.erase(key), 1u);
+    for (auto& each : old["attachments"].as_array())
+        for (const char* key : {"own", "keep", "prepared", "vf_of"})
+            ASSERT_EQ(each.as_object().erase(key), 1u);
+    const auto loaded = parse_state(json::serialize(old), "f");
+    EXPECT_TRUE(loaded.due.empty());
+    EXPECT_EQ(loaded.owner_pid, 0);
+    EXPECT_FALSE(loaded.has_own());
 }
 
 TEST(SandboxState, AFileFromBeforeTheProxyIsRead) {
@@ -118,7 +156,8 @@ TEST(SandboxState, EveryMemberIsNeededAndTyped) {
     for (const auto& [key, value] : whole) {
         auto without = whole;
         without.erase(key);
-        if (key != "tainted") { // which files from before the proxy have not
+        // Files of earlier versions have none of these, and no owner at all.
+        if (key != "tainted" && key != "due" && key != "owner_pid") {
             EXPECT_TRUE(corrupt(without)) << key;
         }
         auto wrong = whole;
@@ -128,7 +167,9 @@ TEST(SandboxState, EveryMemberIsNeededAndTyped) {
     for (const auto& [key, value] : whole.at("attachments").at(1).as_object()) {
         auto without = whole;
         without["attachments"].as_array()[1].as_object().erase(key);
-        EXPECT_TRUE(corrupt(without)) << key;
+        if (key != "own" && key != "keep" && key != "prepared" && key != "vf_of") {
+            EXPECT_TRUE(corrupt(without)) << key;
+        }
         auto wrong = whole;
         wrong["attachments"].as_array()[1].as_object()[key] = wrong_type;
         EXPECT_TRUE(corrupt(wrong)) << key;

@@ -27,6 +27,7 @@ TEST(Step, RoundTrips) {
     const auto vgpu = std::get<CreateVgpuStep>(round_trip(CreateVgpuStep{"u", "p", "t"}));
     EXPECT_EQ(vgpu.uuid + vgpu.parent + vgpu.type, "upt");
     EXPECT_EQ(std::get<PlugStep>(round_trip(PlugStep{"vfio-x"})).id, "vfio-x");
+    EXPECT_EQ(std::get<EnableFunctionsStep>(round_trip(EnableFunctionsStep{"p"})).parent, "p");
     auto bind = record();
     EXPECT_EQ(std::get<BindStep>(round_trip(BindStep{bind})).record, bind);
     bind.earlier_driver.reset();

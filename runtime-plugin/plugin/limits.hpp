@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/failure.hpp"
+#include "qemu/guest_facts.hpp"
+#include "vfio/host_root.hpp"
+#include "vfio/pci_function.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Limits that a device_add of a passthrough function would run into, found before QEMU is asked:
+/// its own words for them are an errno, or nothing at all. Each refusal has the figures and what to
+/// do. A figure that is not known refuses nothing.
+namespace kata_vfio::plugin {
+
+/// A QEMU process as the kernel limits it.
+struct ProcessLimits {
+    std::int64_t pid = 0;
+    std::optional<std::uint64_t>
+        memlock;             ///< RLIMIT_MEMLOCK, soft, bytes; nullopt: none, or unknown
+    bool may_exceed = false; ///< CAP_IPC_LOCK: memlock does not bind it
+};
+
+/// The soft limit of "Max locked memory" in /proc/PID/limits; nullopt for unlimited or no such
+/// line.
+std::optional<std::uint64_t> parse_memlock(std::string_view limits);
+/// CAP_IPC_LOCK, bit 14, in the hexadecimal set that status has.
+bool has_ipc_lock(std::string_view capabilities);
+ProcessLimits read_limits(const vfio::HostRoot& root, std::int64_t pid);
+
+/// One line of a cgroup v1 devices.list: "c 241:* rwm". Source: kernel
+/// Documentation/admin-guide/cgroup-v1/devices.rst.
+struct DeviceRule {
+    char type = 'a';               ///< a, b or c
+    std::optional<unsigned> major; ///< nullopt: any
+    std::optional<unsigned> minor; ///< nullopt: any
+    bool read_write = false;
+};
+/// What is malformed is left out.
+std::vector<DeviceRule> parse_device_rules(std::string_view list);
+bool permits(const std::vector<DeviceRule>& rules, unsigned major, unsigned minor);
+/// Of the process's cgroup; nullopt: none of version 1 (version 2 decides by a BPF program, which
+/// can't be read), or not known.
+std::optional<std::vector<DeviceRule>> read_device_rules(const vfio::HostRoot& root,
+                                                         std::int64_t pid);
+
+/// The kernel's most DMA mappings of one container (vfio_iommu_type1.dma_entry_limit).
+inline constexpr std::uint64_t default_dma_entries = 65535;
+
+/// What stands in the way of giving functions with these BARs to the guest; nullopt: nothing.
+/// `pinned`: the guest's memory is pinned already, by a function that it has.
+std::optional<Failure> limit_in_the_way(const ProcessLimits& process, const qemu::GuestFacts& guest,
+                                        const std::vector<vfio::PciFunction>& functions,
+                                        bool pinned,
+                                        std::uint64_t dma_entries = default_dma_entries);
+
+/// QEMU's cgroup must let it open the node, and the container node /dev/vfio/vfio. nullopt: it
+/// does, or that can't be told.
+std::optional<Failure> node_out_of_reach(const vfio::HostRoot& root, std::int64_t pid,
+                                         const std::string& node);
+
+} // namespace kata_vfio::plugin
