@@ -6,6 +6,7 @@
 #include "mdev/mdev_create.hpp"
 #include "mdev/mdev_remove.hpp"
 #include "mdev/mdev_type.hpp"
+#include "mdev/placement.hpp"
 #include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/plugin/device_request.hpp"
 
@@ -37,6 +38,18 @@ mdev::MdevDevice create_on_one_of(const Host& host, std::vector<mdev::TypeOffer>
     }
 }
 
+/// By what it must have at least. Policy is for sandboxes: the administrator is bound by none.
+mdev::MdevDevice create_best_fit(const Host& host, const plugin::VgpuRequest& request,
+                                 const mdev::Uuid& uuid) {
+    const std::vector<std::string> everything{"*"};
+    mdev::PlacementPolicy policy;
+    policy.allowed_types = everything;
+    policy.allowed_parents = everything;
+    const auto place = mdev::place(mdev::list_parents(host.root),
+                                   {request.type, request.parent, request.minimum}, policy);
+    return mdev::create(host.root, place.parent, place.type, uuid, host.timeouts.device_node);
+}
+
 } // namespace
 
 mdev::MdevDevice make_vgpu(const Host& host, const std::string& type, const std::string& uuid) {
@@ -44,8 +57,11 @@ mdev::MdevDevice make_vgpu(const Host& host, const std::string& type, const std:
     HeldSignals signals;
     const auto parent =
         request.parent ? std::optional<std::string_view>(*request.parent) : std::nullopt;
-    auto made = create_on_one_of(host, mdev::find_type(host.root, request.type, parent),
-                                 request.type, request.uuid ? *request.uuid : mdev::Uuid::random());
+    const auto id = request.uuid ? *request.uuid : mdev::Uuid::random();
+    auto made = request.type && request.minimum.empty()
+                    ? create_on_one_of(host, mdev::find_type(host.root, *request.type, parent),
+                                       *request.type, id)
+                    : create_best_fit(host, request, id);
     if (!signals.take())
         return made;
     const auto removal = mdev::remove(host.root, made.uuid, host.timeouts.host_write);
