@@ -141,6 +141,14 @@ TEST_F(HostVerbs, CreateForPeopleHasUuidGroupAndNode) {
                                                  "node    /dev/vfio/[0-9]+\n$"));
 }
 
+TEST_F(HostVerbs, CreateByWhatItMustHave) {
+    fake::FakeKernel kernel(root);
+    const auto made = ok({"create", "vgpu:low_gm=128MB,resolution=1920x1200"});
+    EXPECT_EQ(made.at("type").as_string(), "i915-GVTg_V4_4");
+    const auto none = run({"create", "vgpu:low_gm=1GB"});
+    EXPECT_EQ(none.status, 4);
+}
+
 TEST_F(HostVerbs, CreateTakesNothingButAType) {
     for (const auto* device : {gpu, "/dev/vfio/1", uuid}) {
         const auto refused = run({"create", device});
