@@ -37,6 +37,8 @@ constexpr Mapping table[] = {
     {Errc::sandbox_not_found,     S::NOT_FOUND,           false, false, "sandbox"},
     {Errc::group_not_viable,      S::FAILED_PRECONDITION, true,  false, "device"},
     {Errc::device_in_use,         S::FAILED_PRECONDITION, true,  true,  "device"},
+    {Errc::gvt_refused,           S::FAILED_PRECONDITION, true,  false, "sandbox"},
+    {Errc::limit_too_low,         S::FAILED_PRECONDITION, true,  false, "sandbox"},
     {Errc::no_instances,          S::RESOURCE_EXHAUSTED,  false, true,  "mdev_type"},
     {Errc::uuid_exists,           S::ALREADY_EXISTS,      false, false, "device"},
     {Errc::type_not_found,        S::NOT_FOUND,           false, false, "mdev_type"},

@@ -242,7 +242,7 @@ TEST_F(Call, TermUndoesWhatDoesNotFinishInTime) {
 
 TEST_F(Call, KilledInTheMiddleTheNextDaemonPutsItRight) {
     start_with_sandbox();
-    ASSERT_TRUE(attach(type8, uuid_b).ok());
+    ASSERT_TRUE(attach("mtty-1", uuid_b).ok()); // of another kind: one GVT-g vGPU per guest
     const auto before = snapshot();
     v1::WatchRequest request;
     grpc::ClientContext watching;

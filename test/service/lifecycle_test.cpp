@@ -60,7 +60,7 @@ TEST_F(Lifecycle, HupTakesAGoodConfigurationAndKeepsTheOldOneInPlaceOfABad) {
     configure();
     daemon->signal(SIGHUP);
     daemon->wait_notified("READY=1");
-    EXPECT_TRUE(attach(type8, uuid_b).ok());
+    EXPECT_TRUE(attach("mtty-1", uuid_b).ok());
 }
 
 TEST_F(Lifecycle, HupDuringACallLetsItFinishUnderItsOwnConfiguration) {

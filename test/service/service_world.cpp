@@ -36,6 +36,7 @@ Service::Service() {
     socket = directory / "d.sock";
     configure();
     root.populate_gvt_host();
+    root.populate_mtty();
     machine = std::make_unique<fake::FakeMachine>();
     daemon = std::make_unique<DaemonProcess>(directory);
 }
