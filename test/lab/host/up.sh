@@ -34,6 +34,7 @@ guest_drivers=${KATA_VFIO_LAB_GUEST_DRIVERS:-}
 # The recipe is everything that decides what the cache holds.
 recipe=$({
     cat "$lab"/host/up.sh "$lab"/host/up_steps.sh "$lab"/host/extract_vmlinux.py "$lab"/l1/* "$lab"/l2/*
+    cat "$lab"/gvtg/{Kbuild,*.[ch]}
     echo "$guest_drivers"
 } | sha256sum | cut -c1-16)
 complete() { [[ -r $cache/lab.env ]] && grep -qx "LAB_RECIPE=$recipe" "$cache/lab.env"; }
@@ -64,10 +65,12 @@ step "choosing the kernel" "$cache/chosen" choose_kernel
 . "$cache/chosen" # KVER=6.1.0-N-amd64 DEBVER=6.1.N-N SERIES=6.1
 base=$cache/$KVER-$DEBVER
 kernel=$base.kernel headers=$base.headers samples=$base.samples vmlinux=$base.vmlinux
-modules=$base.modules
+gvtg=$base.gvtg-$(cat "$lab"/gvtg/{Kbuild,*.[ch]} | sha256sum | cut -c1-16)
+modules=${gvtg/.gvtg-/.modules-}
 step "kernel $KVER $DEBVER (70 MB)" "$kernel" make_kernel
 step "kernel headers (14 MB)" "$headers" make_headers
 step "vGPU sample drivers (source: 140 MB)" "$samples" make_samples
+step "the GVT-g stand-in" "$gvtg" make_gvtg
 step "module tree" "$modules" make_modules
 step "vmlinux for PVH boot" "$vmlinux" make_vmlinux
 step "initramfs of L1" "$base.l1-$recipe.cpio" make_l1_initramfs
