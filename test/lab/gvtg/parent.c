@@ -7,6 +7,7 @@
  */
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 
 #include "lab_gvtg.h"
 
@@ -35,42 +36,51 @@ struct lab_gvtg_pool lab_gvtg_pool = {
 		.mdev.sysfs_name = (name), .low_gm_mb = (low), .high_gm_mb = (high), .fences = 4,  \
 		.resolution = (pixels), .weight = (share)                                          \
 	}
-static struct lab_gvtg_type types[] = {
+static const struct lab_gvtg_type kinds[] = {
 	TYPE("GVTg_V4_1", 512, 2048, "1920x1200", 16),
 	TYPE("GVTg_V4_2", 256, 1024, "1920x1200", 8),
 	TYPE("GVTg_V4_4", 128, 512, "1920x1200", 4),
 	TYPE("GVTg_V4_8", 64, 384, "1024x768", 2),
 };
-static struct mdev_type *offered[] = {
-	&types[0].mdev,
-	&types[1].mdev,
-	&types[2].mdev,
-	&types[3].mdev,
-};
 
-/* One GPU at most: the lab has no more, and the types above are its. */
-static struct mdev_parent parent;
+/*
+ * What a GPU offers while the driver is on it. Made anew each time: mdev keeps its own state in the types
+ * and takes none that were registered before. The pool is one for all, as the lab has one GPU.
+ */
+struct gpu {
+	struct mdev_parent parent;
+	struct lab_gvtg_type types[ARRAY_SIZE(kinds)];
+	struct mdev_type *offered[ARRAY_SIZE(kinds)];
+};
 
 static int gpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
+	struct gpu *gpu = kzalloc(sizeof(*gpu), GFP_KERNEL);
+	unsigned int i;
 	int ret;
 
-	if (parent.dev)
-		return -EBUSY;
-	ret = mdev_register_parent(&parent, &pdev->dev, &lab_gvtg_mdev_driver, offered,
-				   ARRAY_SIZE(offered));
+	if (!gpu)
+		return -ENOMEM;
+	memcpy(gpu->types, kinds, sizeof(kinds));
+	for (i = 0; i < ARRAY_SIZE(kinds); ++i)
+		gpu->offered[i] = &gpu->types[i].mdev;
+	ret = mdev_register_parent(&gpu->parent, &pdev->dev, &lab_gvtg_mdev_driver, gpu->offered,
+				   ARRAY_SIZE(kinds));
 	if (ret) {
-		parent.dev = NULL;
+		kfree(gpu);
 		return ret;
 	}
+	pci_set_drvdata(pdev, gpu);
 	dev_info(&pdev->dev, "lab stand-in for Intel GVT-g: no Intel GPU, vGPUs with nothing behind their BARs\n");
 	return 0;
 }
 
 static void gpu_remove(struct pci_dev *pdev)
 {
-	mdev_unregister_parent(&parent); /* waits for users of its vGPUs */
-	parent.dev = NULL;
+	struct gpu *gpu = pci_get_drvdata(pdev);
+
+	mdev_unregister_parent(&gpu->parent); /* waits for users of its vGPUs */
+	kfree(gpu);
 }
 
 /* QEMU's standard VGA, which the lab has at 0000:00:02.0. */
