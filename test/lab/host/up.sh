@@ -41,7 +41,7 @@ complete() { [[ -r $cache/lab.env ]] && grep -qx "LAB_RECIPE=$recipe" "$cache/la
 complete && exit 0
 
 missing=()
-for tool in apt-get apt-cache dpkg-deb depmod modprobe cpio xz make gcc-12 flock python3 lspci ldd \
+for tool in apt-get apt-cache dpkg-deb depmod modprobe cpio xz make gcc-12 ld flock python3 lspci ldd \
     busybox qemu-system-x86_64; do
     command -v "$tool" >/dev/null || missing+=("$tool")
 done
@@ -75,6 +75,7 @@ step "module tree" "$modules" make_modules
 step "vmlinux for PVH boot" "$vmlinux" make_vmlinux
 step "initramfs of L1" "$base.l1-$recipe.cpio" make_l1_initramfs
 step "initramfs of the sandbox guest" "$base.l2-$recipe.cpio" make_l2_initramfs
+step "the ejecting guest" "$base.ejector-$recipe.bin" make_ejector
 
 cat >"$cache/tmp/lab.env" <<TEXT
 LAB_RECIPE=$recipe
@@ -86,6 +87,7 @@ LAB_MODULES=$modules/lib/modules
 LAB_HEADERS=$headers/usr/src/linux-headers-$KVER
 LAB_L1_INITRAMFS=$base.l1-$recipe.cpio
 LAB_L2_INITRAMFS=$base.l2-$recipe.cpio
+LAB_EJECTOR=$base.ejector-$recipe.bin
 TEXT
 mv "$cache/tmp/lab.env" "$cache/lab.env"
 printf 'lab up: ready in %s s, %s\n' "$(seconds "$started")" "$cache" >&2

@@ -144,3 +144,10 @@ make_l2_initramfs() {
     depmod -b "$root" "$KVER"
     pack "$root" "$1"
 }
+
+# A firmware image: 64 KiB, mapped below 4 GiB and 1 MiB.
+make_ejector() {
+    gcc-12 -m32 -c -o "$1.o" "$lab/l2/ejector.S"
+    ld -m elf_i386 -Ttext=0 -e 0 --oformat binary -o "$1" "$1.o"
+    rm "$1.o"
+}
