@@ -14,19 +14,35 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
+#include <set>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace {
 
 using namespace kata_vfio::scenario;
 
-/// Those of the parent, the ones that wait for their last user included.
-int vgpus(const std::string& parent) {
-    int n = 0;
+/// Those of the parent whose driver has given them resources: one that is being refused has a
+/// directory too, for a moment, but no VFIO device.
+std::set<std::string> made(const std::string& parent) {
+    std::set<std::string> names;
+    std::error_code ec;
     for (const auto& entry :
          std::filesystem::directory_iterator("/sys/class/mdev_bus/" + parent + "/"))
-        n += entry.path().filename().native().size() == 36;
-    return n;
+        if (entry.path().filename().native().size() == 36 &&
+            std::filesystem::exists(entry.path() / "vfio-dev", ec))
+            names.insert(entry.path().filename());
+    return names;
+}
+
+/// How many there were at one moment. A directory is not listed at one moment, but those in two
+/// listings were all there between them.
+int vgpus(const std::string& parent) {
+    const auto before = made(parent), after = made(parent);
+    return static_cast<int>(
+        std::count_if(before.begin(), before.end(),
+                      [&](const std::string& name) { return after.contains(name); }));
 }
 
 void must(const Ending& end, const char* what) {
