@@ -149,11 +149,18 @@ void refuse_unfit(const HostRoot& root, const PciFunction& function, const std::
 
 [[noreturn]] void refuse_pending_unbind(const HostRoot& root, const PciFunction& function) {
     const auto name = function.address.text();
+    // The users of the function itself, or of the mediated devices on it.
     std::vector<std::string> who;
-    if (function.iommu_group)
-        for (const auto& holder :
-             find_holders(root, root.told(group_node(root, *function.iommu_group))))
+    const auto dir = function_path(root, function.address);
+    auto devices = names_in(dir);
+    devices.emplace_back(".");
+    for (const auto& device : devices) {
+        const auto group = link_name(dir / device / "iommu_group");
+        if (!group)
+            continue;
+        for (const auto& holder : find_holders(root, root.told(root.dev("vfio") / *group)))
             who.push_back(text(holder));
+    }
     throw Failure(Errc::device_in_use, "an unbind of " + name + " is still under way")
         .blocked_by(who.empty() ? "a process that can't be seen from here" : join_words(who))
         .remedy("it ends once that process lets the function go; try again then");

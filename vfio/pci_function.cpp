@@ -56,14 +56,27 @@ std::uint32_t required(const fs::path& dir, const char* name, std::uint32_t most
                                                          : " where a hex number belongs")));
 }
 
+bool has_mediated_devices(const fs::path& dir) {
+    if (!fs::exists(dir / "mdev_supported_types"))
+        return false;
+    const auto names = names_in(dir);
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+        return link_name(dir / name / "iommu_group").has_value();
+    });
+}
+
 // While vfio-pci waits in an unbind for the last user to let go, the device lock is held and a read
 // of driver_override blocks with it. The driver link is gone then, the group is open, and before
 // kernel 6.6 vfio-dev/ is still there, which without a driver tells it all. Only when none of that
-// settles it is the read made by a child, which is dearer and bounded.
+// settles it is the read made by a child, which is dearer and bounded. A parent of mediated devices
+// waits for the users of those, with the same lock and no node of its own; its types stay until
+// then, and without a driver nobody offers any.
 void read_override(const HostRoot& root, const fs::path& dir, PciFunction& function) {
     std::optional<std::string> text;
-    if (function.driver || !function.iommu_group ||
-        !fs::exists(group_node(root, *function.iommu_group))) {
+    if (!function.driver && has_mediated_devices(dir)) {
+        function.unbind_pending = true;
+    } else if (function.driver || !function.iommu_group ||
+               !fs::exists(group_node(root, *function.iommu_group))) {
         text = attribute(dir / "driver_override");
     } else if (!names_in(dir / "vfio-dev").empty()) {
         function.unbind_pending = true;

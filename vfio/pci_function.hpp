@@ -32,8 +32,9 @@ struct PciFunction {
     std::optional<std::string> driver; ///< none = not bound (also while an unbind is under way)
     /// None when unset (the kernel then reads "(null)").
     std::optional<std::string> driver_override;
-    /// An unbind of this function is under way and blocked: vfio-pci waits for the last user. Its
-    /// device lock is held, so driver_override can't be read (none here), nor anything bound.
+    /// An unbind of this function is under way and blocked: vfio-pci, or a driver that offers vGPUs
+    /// on it, waits for the last user. Its device lock is held, so driver_override can't be read
+    /// (none here), nor anything bound.
     bool unbind_pending = false;
     std::optional<int> iommu_group;
     int numa_node = -1;    ///< -1 = the host does not say

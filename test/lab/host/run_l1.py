@@ -92,9 +92,12 @@ def job_files(args, env, cache):
         "LAB_MODULES": env["LAB_MODULES"],
     }
     text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
+    # L1's own copy: another checkout's `lab up` may write the one in the cache meanwhile.
+    parts = "".join(f"{name}={value}\n" for name, value in env.items())
     return {
         "job/command": (0o755, ("\n".join(lines) + "\n").encode()),
         "job/settings": (0o644, text.encode()),
+        "job/lab.env": (0o644, parts.encode()),
     }
 
 

@@ -34,13 +34,14 @@ guest_drivers=${KATA_VFIO_LAB_GUEST_DRIVERS:-}
 # The recipe is everything that decides what the cache holds.
 recipe=$({
     cat "$lab"/host/up.sh "$lab"/host/up_steps.sh "$lab"/host/extract_vmlinux.py "$lab"/l1/* "$lab"/l2/*
+    cat "$lab"/gvtg/{Kbuild,*.[ch]}
     echo "$guest_drivers"
 } | sha256sum | cut -c1-16)
 complete() { [[ -r $cache/lab.env ]] && grep -qx "LAB_RECIPE=$recipe" "$cache/lab.env"; }
 complete && exit 0
 
 missing=()
-for tool in apt-get apt-cache dpkg-deb depmod modprobe cpio xz make gcc-12 flock python3 lspci ldd \
+for tool in apt-get apt-cache dpkg-deb depmod modprobe cpio xz make gcc-12 ld flock python3 lspci ldd \
     busybox qemu-system-x86_64; do
     command -v "$tool" >/dev/null || missing+=("$tool")
 done
@@ -64,14 +65,17 @@ step "choosing the kernel" "$cache/chosen" choose_kernel
 . "$cache/chosen" # KVER=6.1.0-N-amd64 DEBVER=6.1.N-N SERIES=6.1
 base=$cache/$KVER-$DEBVER
 kernel=$base.kernel headers=$base.headers samples=$base.samples vmlinux=$base.vmlinux
-modules=$base.modules
+gvtg=$base.gvtg-$(cat "$lab"/gvtg/{Kbuild,*.[ch]} | sha256sum | cut -c1-16)
+modules=${gvtg/.gvtg-/.modules-}
 step "kernel $KVER $DEBVER (70 MB)" "$kernel" make_kernel
 step "kernel headers (14 MB)" "$headers" make_headers
 step "vGPU sample drivers (source: 140 MB)" "$samples" make_samples
+step "the GVT-g stand-in" "$gvtg" make_gvtg
 step "module tree" "$modules" make_modules
 step "vmlinux for PVH boot" "$vmlinux" make_vmlinux
 step "initramfs of L1" "$base.l1-$recipe.cpio" make_l1_initramfs
 step "initramfs of the sandbox guest" "$base.l2-$recipe.cpio" make_l2_initramfs
+step "the ejecting guest" "$base.ejector-$recipe.bin" make_ejector
 
 cat >"$cache/tmp/lab.env" <<TEXT
 LAB_RECIPE=$recipe
@@ -83,6 +87,7 @@ LAB_MODULES=$modules/lib/modules
 LAB_HEADERS=$headers/usr/src/linux-headers-$KVER
 LAB_L1_INITRAMFS=$base.l1-$recipe.cpio
 LAB_L2_INITRAMFS=$base.l2-$recipe.cpio
+LAB_EJECTOR=$base.ejector-$recipe.bin
 TEXT
 mv "$cache/tmp/lab.env" "$cache/lab.env"
 printf 'lab up: ready in %s s, %s\n' "$(seconds "$started")" "$cache" >&2

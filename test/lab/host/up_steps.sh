@@ -61,9 +61,21 @@ make_samples() {
     dpkg-deb --fsys-tarfile "$1".deb/*.deb | tar -xO "./usr/src/linux-source-$SERIES.tar.xz" |
         xz -dc -T0 | tar -x -C "$1" --strip-components=3 --wildcards '*/samples/vfio-mdev/*'
     echo 'obj-m := mbochs.o mdpy.o mtty.o' >"$1/Makefile"
-    make -C "$headers/usr/src/linux-headers-$KVER" M="$1" modules >"$1/build.log" 2>&1 ||
-        { cat "$1/build.log" >&2; die "the sample vGPU drivers do not build (above). Are gcc-12, make, libelf1 installed?"; }
+    build_modules "$1" "the sample vGPU drivers do"
     rm -r "$1.deb"
+}
+
+# build_modules DIR WHO: out of tree, with the lab kernel's headers
+build_modules() {
+    make -C "$headers/usr/src/linux-headers-$KVER" M="$1" modules >"$1/build.log" 2>&1 ||
+        { cat "$1/build.log" >&2; die "$2 not build (above). Are gcc-12, make, libelf1 installed?"; }
+}
+
+# lab_gvtg.ko, of the sources in this checkout: the stand-in for Intel GVT-g (gvtg/README.md).
+make_gvtg() {
+    mkdir "$1"
+    cp "$lab"/gvtg/{Kbuild,*.[ch]} "$1/"
+    build_modules "$1" "the GVT-g stand-in ($lab/gvtg) does"
 }
 
 make_modules() {
@@ -73,7 +85,7 @@ make_modules() {
     rm -f "$tree/build" "$tree/source"
     ln -s "$headers/usr/src/linux-headers-$KVER" "$tree/build"
     mkdir "$tree/extra"
-    cp "$samples"/*.ko "$tree/extra/"
+    cp "$samples"/*.ko "$gvtg"/*.ko "$tree/extra/"
     depmod -b "$1" "$KVER"
 }
 
@@ -131,4 +143,11 @@ make_l2_initramfs() {
     cp "$modules/lib/modules/$KVER"/modules.{order,builtin,builtin.modinfo} "$tree/"
     depmod -b "$root" "$KVER"
     pack "$root" "$1"
+}
+
+# A firmware image: 64 KiB, mapped below 4 GiB and 1 MiB.
+make_ejector() {
+    gcc-12 -m32 -c -o "$1.o" "$lab/l2/ejector.S"
+    ld -m elf_i386 -Ttext=0 -e 0 --oformat binary -o "$1" "$1.o"
+    rm "$1.o"
 }

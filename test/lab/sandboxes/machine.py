@@ -17,8 +17,9 @@ GUEST_KERNEL_ARGS = (
 
 def lab_env():
     cache = os.environ.get("KATA_VFIO_LAB_CACHE", "/var/cache/kata-vfio/lab")
+    ours = "/run/lab/job/lab.env"  # in L1: of the run itself
     try:
-        with open(os.path.join(cache, "lab.env")) as file:
+        with open(ours if os.path.exists(ours) else os.path.join(cache, "lab.env")) as file:
             return dict(line.rstrip("\n").split("=", 1) for line in file)
     except FileNotFoundError:
         raise LabError(f"{cache}/lab.env is not there: run test/lab/lab up") from None
@@ -58,7 +59,9 @@ def command_line(options, where, monitors):
     # Port 0 is kept for a console; 31 ports, the default, take the guest a second to set up.
     args += ["-device", "virtio-serial-pci,max_ports=2", "-chardev", f"pipe,id=agent,path={where}/agent"]
     args += ["-device", "virtserialport,chardev=agent,name=lab.agent"]
-    if not options["no-guest"]:
+    if options["ejector"]:
+        args += ["-bios", lab_env()["LAB_EJECTOR"]]
+    elif not options["no-guest"]:
         env = lab_env()
         args += ["-kernel", guest_kernel(options["kernel"], env), "-initrd", env["LAB_L2_INITRAMFS"]]
         args += ["-append", GUEST_KERNEL_ARGS]

@@ -139,6 +139,25 @@ TEST(PciFunction, OverrideAndVariantDriversAreSeen) {
     EXPECT_FALSE(f.is_bridge());
 }
 
+TEST(PciFunction, AParentOfVgpusThatWaitsForTheirUsersIsNotRead) {
+    fake::FakeRoot root;
+    fake::FunctionSpec spec;
+    spec.driver = "i915";
+    spec.group = 1;
+    root.populate_function(spec);
+    std::filesystem::create_directory(root.at(gpu_dir + "/mdev_supported_types"));
+    const auto vgpu = gpu_dir + "/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+    std::filesystem::create_directory(root.at(vgpu));
+    std::filesystem::create_symlink("../../../../kernel/iommu_groups/9",
+                                    root.at(vgpu + "/iommu_group"));
+    EXPECT_FALSE(read_function(root.host(), gpu).unbind_pending);
+    std::filesystem::remove(root.at(gpu_dir + "/driver"));
+    // A reader of the real attribute waits for the device lock; one of this for a writer.
+    std::filesystem::remove(root.at(gpu_dir + "/driver_override"));
+    ASSERT_EQ(::mkfifo(root.at(gpu_dir + "/driver_override").c_str(), 0600), 0);
+    EXPECT_TRUE(read_function(root.host(), gpu).unbind_pending);
+}
+
 TEST(PciFunction, ABlockedUnbindIsSeenWithoutTouchingTheLockedAttribute) {
     fake::FakeRoot root;
     fake::FunctionSpec spec;
