@@ -49,6 +49,10 @@ class Parser {
                 "Kata's configuration.toml (default: $KATA_CONF_FILE, /etc/kata-containers, "
                 "/usr/share/defaults/kata-containers)")
             ->type_name("FILE");
+        app_.add_option("--daemon", arguments_.daemon,
+                        "Have kata-vfiod do it: unix:PATH or HOST:PORT")
+            ->type_name("ADDRESS")
+            ->check(CLI::Validator(not_empty, "", ""));
         app_.add_option("--root", arguments_.root, "Host root")->group("");
         app_.add_flag("--json", arguments_.json, "Results for programs (docs/json.md)");
         app_.add_flag("-v,--verbose", arguments_.verbose,
@@ -327,7 +331,7 @@ class Parser {
 std::string unknown_verb(const std::vector<std::string>& args,
                          const std::vector<std::string>& verbs) {
     for (std::size_t i = 0; i < args.size(); ++i) {
-        if (args[i] == "--config" || args[i] == "--root")
+        if (args[i] == "--config" || args[i] == "--root" || args[i] == "--daemon")
             ++i;
         else if (!args[i].empty() && args[i][0] != '-')
             return std::find(verbs.begin(), verbs.end(), args[i]) == verbs.end() ? args[i] : "";

@@ -41,8 +41,7 @@ struct Metrics::Families {
                            .Register(r)),
           qmp_seconds(prometheus::BuildHistogram()
                           .Name("kata_vfio_qmp_round_trip_seconds")
-                          .Help("Of QMP commands: those of the Qmp service, and all of a sandbox "
-                                "whose qmp_log is on")
+                          .Help("Of the commands of the Qmp service")
                           .Register(r)),
           monitor(prometheus::BuildCounter()
                       .Name("kata_vfio_monitor_events_total")
