@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <latch>
 #include <thread>
 
 namespace kata_vfio::service_test {
@@ -228,9 +229,11 @@ TEST_F(Lifecycle, TwoHundredClientsAtOnce) {
     start_with_sandbox();
     std::atomic<int> errors{0};
     std::vector<std::thread> threads;
+    std::latch all_there(200); // a short queue of the socket fails some of them
     for (int i = 0; i < 200; ++i)
         threads.emplace_back([&] {
             Client one(address());
+            all_there.arrive_and_wait();
             for (int j = 0; j < 5; ++j) {
                 v1::ListDevicesRequest request;
                 request.set_sandbox("sb1");
