@@ -41,7 +41,8 @@ struct Metrics::Families {
                            .Register(r)),
           qmp_seconds(prometheus::BuildHistogram()
                           .Name("kata_vfio_qmp_round_trip_seconds")
-                          .Help("Of the commands of the Qmp service")
+                          .Help("Of QMP commands that QEMU has taken: all of a sandbox whose "
+                                "qmp_log is on, otherwise those of the Qmp service")
                           .Register(r)),
           monitor(prometheus::BuildCounter()
                       .Name("kata_vfio_monitor_events_total")

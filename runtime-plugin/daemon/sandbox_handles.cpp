@@ -158,12 +158,16 @@ void SandboxHandles::lost(const std::string& id) {
         found->second->lost = true;
 }
 
-asio::awaitable<void> SandboxHandles::move_idle() {
-    std::vector<std::string> ids;
+std::vector<std::string> SandboxHandles::ids() const {
+    std::vector<std::string> all;
     for (const auto& [id, open] : open_)
-        if (open->instance != instance_)
-            ids.push_back(id);
-    for (const auto& id : ids) {
+        all.push_back(id);
+    return all;
+}
+
+asio::awaitable<void> SandboxHandles::move_idle() {
+    const auto all = ids();
+    for (const auto& id : all) {
         const auto keep = gate(id);
         const auto turn = co_await keep->turns.enter();
         const auto found = open_.find(id);
@@ -173,10 +177,8 @@ asio::awaitable<void> SandboxHandles::move_idle() {
 }
 
 asio::awaitable<void> SandboxHandles::close_all() {
-    std::vector<std::string> ids;
-    for (const auto& [id, open] : open_)
-        ids.push_back(id);
-    for (const auto& id : ids) {
+    const auto all = ids();
+    for (const auto& id : all) {
         const auto keep = gate(id);
         const auto turn = co_await keep->turns.enter();
         co_await close_now(id);

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace kata_vfio::daemon {
 
@@ -64,6 +65,7 @@ class SandboxHandles {
     /// Closes all; nothing may use them any more.
     boost::asio::awaitable<void> close_all();
     std::size_t size() const noexcept { return open_.size(); }
+    std::vector<std::string> ids() const;
 
   private:
     struct Gate {

@@ -156,6 +156,28 @@ TEST_F(Lifecycle, MetricsOfWhatHasHappened) {
         EXPECT_EQ(checked.status, 0) << checked.out;
 }
 
+TEST_F(Lifecycle, QmpRoundTripsFromTheWireLog) {
+    const auto metrics = (directory / "m.sock").string();
+    configure("metrics = \"unix:" + metrics + "\"", "qmp_log = true");
+    start_with_sandbox();
+    // The stream is at an end when the log has been written so far.
+    v1::TraceRequest trace;
+    trace.set_sandbox("sb1");
+    trace.set_follow(true);
+    grpc::ClientContext context;
+    const auto stream = client->qmp->Trace(&context, trace);
+    v1::TraceRecord record;
+    while (stream->Read(&record))
+        if (record.text().find("DEVICE_DELETED") != std::string::npos)
+            break;
+    context.TryCancel();
+    (void)stream->Finish();
+    const auto line = "kata_vfio_qmp_round_trip_seconds_count{command=\"device_add\"} ";
+    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos);
+    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos)
+        << "not twice";
+}
+
 TEST_F(Lifecycle, NoMetricsUnlessAskedFor) {
     start_daemon();
     EXPECT_EQ(run("ls /proc/" + std::to_string(daemon->pid()) + "/fd -l | grep -c LISTEN").out,
