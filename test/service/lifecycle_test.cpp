@@ -4,6 +4,7 @@
 #include "test/places/places.hpp"
 #include "test/service/service_world.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
