@@ -39,6 +39,7 @@ struct Arguments {
 
     std::string config; ///< --config; empty: Kata's search order
     std::string root = "/";
+    std::string daemon; ///< --daemon: where kata-vfiod is; empty: the plugin in this process
     bool json = false;
     bool verbose = false;
 

@@ -89,17 +89,19 @@ json::object bind_json(const BindReport& report) {
             {"blockers", blockers_json(report.blockers)}};
 }
 
-std::string bind_text(const BindReport& report) {
-    const auto& record = report.record;
-    auto driver = record.driver;
-    driver += record.changed ? " (was " + record.earlier_driver.value_or("without a driver") + ")"
-                             : " (it was already)";
-    auto text = properties({{"address", record.address.text()},
+std::string bind_text(const json::object& bound) {
+    auto driver = string_at(bound, "driver");
+    const auto earlier = string_at(bound, "earlier_driver");
+    driver += bound.at("changed").as_bool()
+                  ? " (was " + (earlier.empty() ? "without a driver" : earlier) + ")"
+                  : " (it was already)";
+    auto text = properties({{"address", string_at(bound, "address")},
                             {"driver", driver},
-                            {"group", number_text(report.iommu_group)},
-                            {"node", report.node.value_or("")}});
-    for (const auto& blocker : report.blockers)
-        text += "the group can't go to a guest yet: " + printable(blocker.why) + "\n";
+                            {"group", number_at(bound, "iommu_group")},
+                            {"node", string_at(bound, "node")}});
+    for (const auto& blocker : bound.at("blockers").as_array())
+        text += "the group can't go to a guest yet: " +
+                printable(string_at(blocker.as_object(), "why")) + "\n";
     return text;
 }
 

@@ -27,7 +27,8 @@ struct BindReport {
 BindReport bind_function(const Host& host, const std::string& bdf, const GivenUp& given_up);
 
 boost::json::object bind_json(const BindReport& report);
-std::string bind_text(const BindReport& report);
+/// Of bind_json().
+std::string bind_text(const boost::json::object& bound);
 
 enum class RestoreKind {
     restored,   ///< driver and override as recorded by bind
@@ -50,6 +51,7 @@ struct RestoreReport {
 RestoreReport restore_function(const Host& host, const std::string& bdf);
 
 boost::json::object restore_json(const RestoreReport& report);
-std::string restore_text(const RestoreReport& report);
+/// Of restore_json().
+std::string restore_text(const boost::json::object& restored);
 
 } // namespace kata_vfio::cli

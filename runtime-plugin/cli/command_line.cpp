@@ -50,6 +50,10 @@ class Parser {
                 "Kata's configuration.toml (default: $KATA_CONF_FILE, /etc/kata-containers, "
                 "/usr/share/defaults/kata-containers, /opt/kata/share/defaults/kata-containers)")
             ->type_name("FILE");
+        app_.add_option("--daemon", arguments_.daemon,
+                        "Have kata-vfiod do it: unix:PATH or HOST:PORT")
+            ->type_name("ADDRESS")
+            ->check(CLI::Validator(not_empty, "", ""));
         app_.add_option("--root", arguments_.root, "Host root")->group("");
         app_.add_flag("--json", arguments_.json, "Results for programs (docs/json.md)");
         app_.add_flag("-v,--verbose", arguments_.verbose,

@@ -17,22 +17,27 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 namespace {
 
-std::string viability_cell(const FunctionReport& report) {
-    if (report.function.is_bridge())
-        return ""; // never given to a guest
-    if (!report.function.iommu_group)
+/// Never given to a guest: class 06, or one that is not viable though nothing blocks it.
+bool is_bridge(const json::object& function) {
+    return string_at(function, "class").starts_with("06") ||
+           (!function.at("viable").as_bool() && function.at("blockers").as_array().empty() &&
+            !function.at("iommu_group").is_null());
+}
+
+std::string viability_cell(const json::object& function) {
+    if (is_bridge(function))
+        return "";
+    if (function.at("iommu_group").is_null())
         return "no: no IOMMU group";
     std::vector<std::string> why;
-    for (const auto& blocker : report.blockers)
-        why.push_back(blocker.why);
+    for (const auto& blocker : function.at("blockers").as_array())
+        why.push_back(string_at(blocker.as_object(), "why"));
     return why.empty() ? "yes" : "no: " + join_words(why);
 }
 
-std::string driver_cell(const FunctionReport& report) {
-    auto text = report.function.driver.value_or("");
-    if (report.function.unbind_pending)
-        text = "(unbind pending)";
-    return text;
+std::string driver_cell(const json::object& function) {
+    return function.at("unbind_pending").as_bool() ? "(unbind pending)"
+                                                   : string_at(function, "driver");
 }
 
 json::object function_json(const FunctionReport& report) {
@@ -113,16 +118,18 @@ json::object functions_json(const std::vector<FunctionReport>& reports) {
     return {{"functions", std::move(rows)}};
 }
 
-std::string functions_table(const std::vector<FunctionReport>& reports) {
+std::string functions_table(const json::object& listed) {
     Table table({"BDF", "IDS", "CLASS", "DRIVER", "GROUP", "NODE", "BOOT", "VGPU TYPES", "NUMA",
                  "SANDBOX", "VIABLE"});
-    for (const auto& report : reports) {
-        const auto& function = report.function;
-        table.row({function.address.text(), function.ids(), function.class_text(),
-                   driver_cell(report), number_text(function.iommu_group), report.node.value_or(""),
-                   function.boot_vga ? "yes" : "", std::to_string(report.mdev_types),
-                   function.numa_node < 0 ? "" : std::to_string(function.numa_node),
-                   report.sandbox.value_or(""), viability_cell(report)});
+    for (const auto& each : listed.at("functions").as_array()) {
+        const auto& function = each.as_object();
+        const auto numa = number_at(function, "numa_node");
+        table.row({string_at(function, "address"), string_at(function, "ids"),
+                   string_at(function, "class"), driver_cell(function),
+                   number_at(function, "iommu_group"), string_at(function, "node"),
+                   function.at("boot_vga").as_bool() ? "yes" : "",
+                   number_at(function, "mdev_types"), numa.starts_with('-') ? "" : numa,
+                   string_at(function, "sandbox"), viability_cell(function)});
     }
     return table.str();
 }

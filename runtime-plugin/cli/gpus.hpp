@@ -29,7 +29,8 @@ std::vector<FunctionReport> list_function_reports(const Host& host, bool all, Ow
 
 /// {"functions": [...]}, docs/json.md
 boost::json::object functions_json(const std::vector<FunctionReport>& reports);
-std::string functions_table(const std::vector<FunctionReport>& reports);
+/// Of functions_json().
+std::string functions_table(const boost::json::object& listed);
 
 boost::json::array blockers_json(const std::vector<vfio::Blocker>& blockers);
 

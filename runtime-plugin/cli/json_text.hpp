@@ -31,4 +31,12 @@ inline std::string string_at(const boost::json::object& object, std::string_view
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
+/// A number member likewise.
+inline std::string number_at(const boost::json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    if (value && value->is_int64())
+        return std::to_string(value->get_int64());
+    return value && value->is_uint64() ? std::to_string(value->get_uint64()) : std::string();
+}
+
 } // namespace kata_vfio::cli

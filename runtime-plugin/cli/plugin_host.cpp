@@ -5,13 +5,10 @@
 #include "config/base/text.hpp"
 #include "runtime-plugin/cli/plugin_library.hpp"
 #include "runtime-plugin/cli/table.hpp"
-#include "vfio/deadline.hpp"
 
 #include <boost/json.hpp>
-#include <poll.h>
 
 #include <array>
-#include <cerrno>
 #include <optional>
 
 namespace kata_vfio::cli {
@@ -36,11 +33,7 @@ struct PluginHost::Ended {
 };
 
 PluginHost::PluginHost(const Arguments& arguments, Io& io, Config config)
-    : io_(io), verbose_(arguments.verbose),
-      show_(arguments.verbose
-                ? Progress::Show::at_once
-                : (arguments.json ? Progress::Show::never : Progress::Show::when_slow)),
-      entry_(load_plugin()) {
+    : io_(io), verbose_(arguments.verbose), watch_(arguments, io), entry_(load_plugin()) {
     kata_vfio_host_t services = KATA_VFIO_INIT(services);
     services.user_data = this;
     services.log = on_log;
@@ -60,15 +53,12 @@ PluginHost::PluginHost(const Arguments& arguments, Io& io, Config config)
 
 PluginHost::~PluginHost() {
     entry_->plugin_close(plugin_);
-    mailbox_.run(); // what was logged meanwhile
+    watch_.mailbox().run(); // what was logged meanwhile
 }
 
 Answer PluginHost::call(const std::string& what, const Start& start) {
-    if (signals_.take())
-        throw Failure(Errc::cancelled, what + " was cancelled before it began");
-    Progress progress(io_.err, show_, Progress::Clock::now());
-    cancelling_ = false;
-    ended_ = std::make_unique<Ended>(mailbox_);
+    watch_.begin(what);
+    ended_ = std::make_unique<Ended>(watch_.mailbox());
     kata_vfio_call_t call = KATA_VFIO_INIT(call);
     call.callback = on_done;
     call.user_data = ended_.get();
@@ -77,70 +67,23 @@ Answer PluginHost::call(const std::string& what, const Start& start) {
         throw Failure(code, what + ": the plugin did not take the call")
             .said(std::string(meaning(code)));
     }
-    progress_ = &progress;
-    wait_for(call.ticket);
-    progress_ = nullptr;
+    watch_.wait(ended_->done, [&] { entry_->cancel(plugin_, call.ticket); });
     if (ended_->failure) {
-        tell_undone(*ended_->failure, progress);
+        watch_.failed(*ended_->failure);
         throw Failure(*ended_->failure);
     }
-    if (cancelling_)
-        io_.err << "kata-vfio: too late to cancel: " << what << " is done\n";
+    watch_.succeeded(what);
     ended_->answer.json = json::parse(ended_->json).as_object();
     return std::move(ended_->answer);
-}
-
-void PluginHost::tell_undone(const Failure& failure, const Progress& progress) const {
-    // The ABI's word: a call that ends as cancelled has been undone. What could not be is told in
-    // the advice with these words, and then nothing is claimed here.
-    if (failure.code() != Errc::cancelled ||
-        failure.advice().find("undoing stopped at") != std::string::npos)
-        return;
-    for (std::size_t i = 0; i < steps_before_cancel_; ++i)
-        io_.err << "kata-vfio: undone: " << printable(progress.steps()[i]) << '\n';
-}
-
-void PluginHost::wait_for(std::uint64_t ticket) {
-    for (;;) {
-        // First, so that a signal finds every step that began before it.
-        mailbox_.run();
-        if (ended_->done)
-            return;
-        progress_->tick(Progress::Clock::now());
-        while (signals_.take())
-            on_signal(ticket);
-        const auto wake = progress_->wake();
-        std::array<pollfd, 2> fds{{{mailbox_.fd(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}}};
-        const int timeout = wake ? vfio::Deadline(*wake).poll_ms() : -1;
-        if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR)
-            throw Failure(Errc::internal, "can't wait for the plugin").sys(errno);
-    }
-}
-
-void PluginHost::on_signal(std::uint64_t ticket) {
-    if (cancelling_) {
-        const auto& steps = progress_->steps();
-        io_.err << "kata-vfio: still undoing"
-                << (steps.size() > steps_before_cancel_ ? " (" + printable(steps.back()) + ")" : "")
-                << "; stopping now would leave the host half changed\n"
-                << std::flush;
-        return;
-    }
-    cancelling_ = true;
-    steps_before_cancel_ = progress_->steps().size();
-    io_.err << "kata-vfio: cancelling: what was done is being undone\n" << std::flush;
-    progress_->show_all();
-    entry_->cancel(plugin_, ticket);
 }
 
 void PluginHost::on_log(void* self, int32_t level, kata_vfio_str_t line) {
     auto* host = static_cast<PluginHost*>(self);
     if (level > KATA_VFIO_LOG_WARNING && !host->verbose_)
         return;
-    host->mailbox_.post([host, level, text = copy(line)] {
+    host->watch_.mailbox().post([host, level, text = copy(line)] {
         // The plugin logs each step it announces: it has been shown.
-        if (level >= KATA_VFIO_LOG_INFO && host->progress_ && !host->progress_->steps().empty() &&
-            text.ends_with(host->progress_->steps().back()))
+        if (level >= KATA_VFIO_LOG_INFO && host->watch_.repeats_step(text))
             return;
         host->io_.err << "kata-vfio: " << printable(text) << '\n' << std::flush;
     });
@@ -148,10 +91,10 @@ void PluginHost::on_log(void* self, int32_t level, kata_vfio_str_t line) {
 
 void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
     auto* host = static_cast<PluginHost*>(self);
-    host->mailbox_.post([host, kind = event->kind, sandbox = copy(event->sandbox),
-                         text = copy(event->text), at = Progress::Clock::now()] {
-        if (kind == KATA_VFIO_EVENT_STEP && host->progress_)
-            host->progress_->step(text, at);
+    host->watch_.mailbox().post([host, kind = event->kind, sandbox = copy(event->sandbox),
+                                 text = copy(event->text), at = Progress::Clock::now()] {
+        if (kind == KATA_VFIO_EVENT_STEP)
+            host->watch_.step(text, at);
         else if (kind == KATA_VFIO_EVENT_QEMU_GONE)
             host->io_.err << "kata-vfio: the QEMU of sandbox " << sandbox
                           << " is gone: " << printable(text) << '\n'

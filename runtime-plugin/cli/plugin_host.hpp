@@ -4,10 +4,8 @@
 #include "config/base/failure.hpp"
 #include "runtime-plugin/abi/kata_vfio.h"
 #include "runtime-plugin/cli/arguments.hpp"
+#include "runtime-plugin/cli/call_watch.hpp"
 #include "runtime-plugin/cli/io.hpp"
-#include "runtime-plugin/cli/mailbox.hpp"
-#include "runtime-plugin/cli/progress.hpp"
-#include "runtime-plugin/cli/signals.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -59,20 +57,11 @@ class PluginHost {
     static void on_event(void* self, const kata_vfio_event_t* event);
     static void on_done(void* ended, const kata_vfio_result_t* result);
 
-    void wait_for(std::uint64_t ticket);
-    void on_signal(std::uint64_t ticket);
-    void tell_undone(const Failure& failure, const Progress& progress) const;
-
     Io& io_;
     bool verbose_;
-    Progress::Show show_;
-    HeldSignals signals_; ///< before the plugin: its threads must not take them
-    Mailbox mailbox_;
+    CallWatch watch_; ///< before the plugin: its threads must not take the signals
     /// A member, so that it outlives the call's callback whatever call() ends with.
     std::unique_ptr<Ended> ended_;
-    Progress* progress_ = nullptr; ///< of the call under way
-    std::size_t steps_before_cancel_ = 0;
-    bool cancelling_ = false;
     const kata_vfio_entry_t* entry_;
     kata_vfio_plugin_t* plugin_ = nullptr;
 };

@@ -118,8 +118,8 @@ json::object restore_json(const RestoreReport& report) {
             {"note", report.note}};
 }
 
-std::string restore_text(const RestoreReport& report) {
-    return printable(report.note) + "\n";
+std::string restore_text(const json::object& restored) {
+    return printable(string_at(restored, "note")) + "\n";
 }
 
 } // namespace kata_vfio::cli

@@ -6,6 +6,7 @@
 #include "runtime-plugin/cli/check/check.hpp"
 #include "runtime-plugin/cli/command_line.hpp"
 #include "runtime-plugin/cli/config_verbs.hpp"
+#include "runtime-plugin/cli/daemon_verbs.hpp"
 #include "runtime-plugin/cli/events.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
@@ -30,9 +31,9 @@ namespace json = boost::json;
 namespace {
 
 /// A result, for whoever asked: a program or a person.
-int print(const Arguments& arguments, Io& io, const json::object& object, const std::string& text) {
+void print(const Arguments& arguments, Io& io, const json::object& object,
+           const std::string& text) {
     io.out << (arguments.json ? json::serialize(object) + "\n" : text);
-    return 0;
 }
 
 void tell_owner_note(const OwnerView& owners, Io& io) {
@@ -40,135 +41,166 @@ void tell_owner_note(const OwnerView& owners, Io& io) {
         io.err << "kata-vfio: " << owners.note() << '\n';
 }
 
-int gpus(const Arguments& arguments, Io& io) {
+json::object gpus(const Arguments& arguments, Io& io) {
     const auto host = open_host(arguments);
     OwnerView owners(host);
     const auto reports = list_function_reports(host, arguments.all, owners);
     tell_owner_note(owners, io);
-    if (reports.empty() && !arguments.json)
-        io.err << "kata-vfio: no display function on this host's PCI bus (--all shows the rest)\n";
-    return print(arguments, io, functions_json(reports), functions_table(reports));
+    return functions_json(reports);
 }
 
-int types(const Arguments& arguments, Io& io) {
+json::object types(const Arguments& arguments) {
     const vfio::HostRoot root(arguments.root);
-    const auto parents = arguments.subject.empty()
-                             ? mdev::list_parents(root)
-                             : std::vector{mdev::read_parent(root, arguments.subject)};
-    if (parents.empty() && !arguments.json)
-        io.err << "kata-vfio: no device on this host makes vGPUs (kata-vfio check --gvt-g says "
-                  "what is missing)\n";
-    return print(arguments, io, types_json(parents), types_table(parents));
+    return types_json(arguments.subject.empty()
+                          ? mdev::list_parents(root)
+                          : std::vector{mdev::read_parent(root, arguments.subject)});
 }
 
-int vgpus(const Arguments& arguments, Io& io) {
+json::object vgpus(const Arguments& arguments, Io& io) {
     const auto host = open_host(arguments);
     OwnerView owners(host);
     const auto reports = list_vgpu_reports(host, owners);
     tell_owner_note(owners, io);
-    return print(arguments, io, vgpus_json(reports), vgpus_table(reports));
+    return vgpus_json(reports);
 }
 
-int create(const Arguments& arguments, Io& io) {
+json::object create(const Arguments& arguments) {
     const auto host = open_host(arguments);
     HeldSignals signals;
-    const VgpuReport made{make_vgpu(host, arguments.subject, arguments.uuid,
-                                    [&] { return signals.take().has_value(); }),
-                          std::nullopt};
-    const auto& device = made.device;
-    return print(arguments, io, vgpu_json(made),
-                 properties({{"uuid", device.uuid.text()},
-                             {"type", device.type},
-                             {"parent", device.parent},
-                             {"group", device.iommu_group ? std::to_string(*device.iommu_group)
-                                                          : std::string()},
-                             {"node", device.node ? device.node->string() : std::string()}}));
+    return vgpu_json({make_vgpu(host, arguments.subject, arguments.uuid,
+                                [&] { return signals.take().has_value(); }),
+                      std::nullopt});
 }
 
-int remove(const Arguments& arguments, Io& io) {
+json::object remove(const Arguments& arguments) {
     const HeldSignals signals; // a removal that has begun is finished
     const auto gone = remove_vgpu(open_host(arguments), arguments.subject);
-    const json::object object{{"uuid", gone.uuid.text()},
-                              {"type", gone.type},
-                              {"parent", gone.parent},
-                              {"removed", true}};
-    return print(arguments, io, object,
-                 "removed vGPU " + gone.uuid.text() + " from " + gone.parent + "\n");
+    return {{"uuid", gone.uuid.text()},
+            {"type", gone.type},
+            {"parent", gone.parent},
+            {"removed", true}};
 }
 
-int bind(const Arguments& arguments, Io& io) {
+json::object bind(const Arguments& arguments) {
     HeldSignals signals;
-    const auto report = bind_function(open_host(arguments), arguments.subject,
-                                      [&] { return signals.take().has_value(); });
-    return print(arguments, io, bind_json(report), bind_text(report));
+    return bind_json(bind_function(open_host(arguments), arguments.subject,
+                                   [&] { return signals.take().has_value(); }));
 }
 
-int restore(const Arguments& arguments, Io& io) {
+json::object restore(const Arguments& arguments) {
     const HeldSignals signals; // one that has begun is finished
-    const auto report = restore_function(open_host(arguments), arguments.subject);
-    return print(arguments, io, restore_json(report), restore_text(report));
+    return restore_json(restore_function(open_host(arguments), arguments.subject));
 }
 
-int dispatch(const Arguments& arguments, Io& io) {
+/// What the verb gives, as --json prints it.
+json::object result_of(const Arguments& arguments, Io& io) {
+    if (!arguments.daemon.empty())
+        return ask_daemon(arguments, io);
     switch (arguments.verb) {
-    case Verb::check:
-        return check(arguments, io);
     case Verb::gpus:
         return gpus(arguments, io);
     case Verb::types:
-        return types(arguments, io);
+        return types(arguments);
     case Verb::vgpus:
         return vgpus(arguments, io);
     case Verb::create:
-        return create(arguments, io);
+        return create(arguments);
     case Verb::remove:
-        return remove(arguments, io);
+        return remove(arguments);
     case Verb::bind:
-        return bind(arguments, io);
+        return bind(arguments);
     case Verb::restore:
-        return restore(arguments, io);
-    case Verb::sandbox_open: {
-        const auto object = open_sandbox(arguments, io);
-        return print(arguments, io, object, open_text(object));
+        return restore(arguments);
+    case Verb::sandbox_open:
+        return open_sandbox(arguments, io);
+    case Verb::sandbox_release:
+        return release_sandbox(arguments, io);
+    case Verb::attach:
+        return attach(arguments, io);
+    case Verb::detach:
+        return detach(arguments, io);
+    case Verb::list:
+        return list(arguments, io);
+    case Verb::reconcile:
+        return reconcile(arguments, io);
+    default:
+        throw Failure(Errc::internal, "a verb without a body");
     }
-    case Verb::sandbox_release: {
-        const auto object = release_sandbox(arguments, io);
-        return print(arguments, io, object, release_text(object));
+}
+
+std::string text_of(const Arguments& arguments, const json::object& object) {
+    switch (arguments.verb) {
+    case Verb::gpus:
+        return functions_table(object);
+    case Verb::types:
+        return types_table(object);
+    case Verb::vgpus:
+        return vgpus_table(object);
+    case Verb::create:
+        return vgpu_text(object);
+    case Verb::remove:
+        return removed_text(object);
+    case Verb::bind:
+        return bind_text(object);
+    case Verb::restore:
+        return restore_text(object);
+    case Verb::sandbox_open:
+        return open_text(object);
+    case Verb::sandbox_release:
+        return release_text(object);
+    case Verb::attach:
+        return arguments.dry_run ? dry_run_text(object) : attach_text(object);
+    case Verb::detach:
+        return detach_text(object);
+    case Verb::list:
+        return list_text(object);
+    case Verb::reconcile:
+        return reconcile_text(object);
+    default:
+        throw Failure(Errc::internal, "a verb without a text");
     }
-    case Verb::attach: {
-        const auto object = attach(arguments, io);
-        return print(arguments, io, object,
-                     arguments.dry_run ? dry_run_text(object) : attach_text(object));
+}
+
+/// What an empty listing means, for people.
+void tell_if_empty(const Arguments& arguments, const json::object& object, Io& io) {
+    if (arguments.json)
+        return;
+    if (arguments.verb == Verb::gpus && object.at("functions").as_array().empty())
+        io.err << "kata-vfio: no display function on this host's PCI bus (--all shows the rest)\n";
+    if (arguments.verb == Verb::types && object.at("types").as_array().empty())
+        io.err << "kata-vfio: no device on this host makes vGPUs (kata-vfio check --gvt-g says "
+                  "what is missing)\n";
+}
+
+int dispatch(const Arguments& arguments, Io& io) {
+    if (arguments.daemon.empty()) {
+        switch (arguments.verb) {
+        case Verb::check:
+            return check(arguments, io);
+        case Verb::trace:
+            return trace(arguments, io);
+        case Verb::qmp:
+            return qmp(arguments, io);
+        case Verb::events:
+            return events(arguments, io);
+        case Verb::config_check:
+            return config_check(arguments, io);
+        case Verb::config_enable:
+            return config_enable(arguments, io);
+        case Verb::config_set_kernel:
+            return config_set_kernel(arguments, io);
+        case Verb::config_show:
+            return config_show(arguments, io);
+        default:
+            break;
+        }
     }
-    case Verb::detach: {
-        const auto object = detach(arguments, io);
-        return print(arguments, io, object, detach_text(object));
-    }
-    case Verb::list: {
-        const auto object = list(arguments, io);
-        return print(arguments, io, object, list_text(object));
-    }
-    case Verb::reconcile: {
-        const auto object = reconcile(arguments, io);
-        print(arguments, io, object, reconcile_text(object));
-        return reconcile_status(object);
-    }
-    case Verb::trace:
-        return trace(arguments, io);
-    case Verb::qmp:
-        return qmp(arguments, io);
-    case Verb::events:
-        return events(arguments, io);
-    case Verb::config_check:
-        return config_check(arguments, io);
-    case Verb::config_enable:
-        return config_enable(arguments, io);
-    case Verb::config_set_kernel:
-        return config_set_kernel(arguments, io);
-    case Verb::config_show:
-        return config_show(arguments, io);
-    }
-    throw Failure(Errc::internal, "a verb without a body");
+    const auto object = result_of(arguments, io);
+    if (arguments.verb == Verb::check)
+        return check_result(arguments, object, io);
+    tell_if_empty(arguments, object, io);
+    print(arguments, io, object, text_of(arguments, object));
+    return arguments.verb == Verb::reconcile ? reconcile_status(object) : 0;
 }
 
 int parse_and_dispatch(const std::vector<std::string>& args, Io& io) {

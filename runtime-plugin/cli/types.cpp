@@ -23,13 +23,16 @@ json::value gvt_json(const std::optional<mdev::GvtResources>& gvt) {
 
 } // namespace
 
-std::string resources_text(const mdev::MdevType& type) {
-    if (const auto& gvt = type.gvt)
-        return std::to_string(gvt->low_gm_mb) + " MB low, " + std::to_string(gvt->high_gm_mb) +
-               " MB high, " + std::to_string(gvt->fence) + " fences, " + gvt->resolution +
-               ", weight " + std::to_string(gvt->weight);
+std::string resources_text(const json::object& type) {
+    if (const auto& gvt = type.at("gvt"); gvt.is_object()) {
+        const auto& has = gvt.get_object();
+        return number_at(has, "low_gm_mb") + " MB low, " + number_at(has, "high_gm_mb") +
+               " MB high, " + number_at(has, "fence") + " fences, " + string_at(has, "resolution") +
+               ", weight " + number_at(has, "weight");
+    }
+    const auto description = string_at(type, "description");
     std::string text;
-    for (const auto line : split(trim(type.description), '\n'))
+    for (const auto line : split(trim(description), '\n'))
         if (!trim(line).empty())
             text += (text.empty() ? "" : ", ") + std::string(trim(line));
     return text;
@@ -50,12 +53,14 @@ json::object types_json(const std::vector<mdev::MdevParent>& parents) {
     return {{"types", std::move(rows)}};
 }
 
-std::string types_table(const std::vector<mdev::MdevParent>& parents) {
+std::string types_table(const json::object& listed) {
     Table table({"TYPE", "PARENT", "AVAILABLE", "NAME", "RESOURCES"});
-    for (const auto& parent : parents)
-        for (const auto& type : parent.types)
-            table.row({type.id, parent.name, std::to_string(type.available_instances),
-                       type.name.value_or(""), resources_text(type)});
+    for (const auto& each : listed.at("types").as_array()) {
+        const auto& type = each.as_object();
+        table.row({string_at(type, "type"), string_at(type, "parent"),
+                   number_at(type, "available_instances"), string_at(type, "name"),
+                   resources_text(type)});
+    }
     return table.str();
 }
 

@@ -52,14 +52,28 @@ json::object vgpus_json(const std::vector<VgpuReport>& reports) {
     return {{"vgpus", std::move(rows)}};
 }
 
-std::string vgpus_table(const std::vector<VgpuReport>& reports) {
+std::string vgpus_table(const json::object& listed) {
     Table table({"UUID", "TYPE", "PARENT", "GROUP", "NODE", "STATE", "SANDBOX"});
-    for (const auto& report : reports) {
-        const auto& device = report.device;
-        table.row({device.uuid.text(), device.type, device.parent, number_text(device.iommu_group),
-                   node_text(device), state_text(device.state), report.sandbox.value_or("")});
+    for (const auto& each : listed.at("vgpus").as_array()) {
+        const auto& vgpu = each.as_object();
+        table.row({string_at(vgpu, "uuid"), string_at(vgpu, "type"), string_at(vgpu, "parent"),
+                   number_at(vgpu, "iommu_group"), string_at(vgpu, "node"),
+                   string_at(vgpu, "state"), string_at(vgpu, "sandbox")});
     }
     return table.str();
+}
+
+std::string vgpu_text(const json::object& vgpu) {
+    return properties({{"uuid", string_at(vgpu, "uuid")},
+                       {"type", string_at(vgpu, "type")},
+                       {"parent", string_at(vgpu, "parent")},
+                       {"group", number_at(vgpu, "iommu_group")},
+                       {"node", string_at(vgpu, "node")}});
+}
+
+std::string removed_text(const json::object& removed) {
+    return "removed vGPU " + string_at(removed, "uuid") + " from " + string_at(removed, "parent") +
+           "\n";
 }
 
 } // namespace kata_vfio::cli

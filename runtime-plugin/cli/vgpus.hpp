@@ -24,6 +24,9 @@ std::vector<VgpuReport> list_vgpu_reports(const Host& host, OwnerView& owners);
 boost::json::object vgpu_json(const VgpuReport& report);
 /// {"vgpus": [...]}
 boost::json::object vgpus_json(const std::vector<VgpuReport>& reports);
-std::string vgpus_table(const std::vector<VgpuReport>& reports);
+/// Of vgpus_json(), vgpu_json(), and what `remove` reports.
+std::string vgpus_table(const boost::json::object& listed);
+std::string vgpu_text(const boost::json::object& vgpu);
+std::string removed_text(const boost::json::object& removed);
 
 } // namespace kata_vfio::cli

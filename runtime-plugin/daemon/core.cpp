@@ -28,8 +28,15 @@ config::Configuration read(const std::string& file) {
 
 Core::Core(asio::io_context& io, const kata_vfio_entry_t& entry, std::string config,
            std::string root)
-    : loop(io), operations(io), sandboxes(io, pool), entry_(entry), config_(std::move(config)),
-      root_(std::move(root)), configuration_(read(config_)) {
+    : loop(io), operations(io), sandboxes(io, pool),
+      qmp_meter(std::chrono::duration_cast<std::chrono::microseconds>(
+                    std::chrono::system_clock::now().time_since_epoch())
+                    .count(),
+                [this](const std::string& command, Metrics::Duration took) {
+                    metrics.qmp(command, took);
+                }),
+      entry_(entry), config_(std::move(config)), root_(std::move(root)),
+      configuration_(read(config_)) {
     for (const auto& warning : configuration_.warnings)
         log(Level::warning, warning.str());
     sandboxes.use(open_plugin());

@@ -7,6 +7,7 @@
 #include "runtime-plugin/daemon/metrics.hpp"
 #include "runtime-plugin/daemon/operations.hpp"
 #include "runtime-plugin/daemon/plugin_instance.hpp"
+#include "runtime-plugin/daemon/qmp_meter.hpp"
 #include "runtime-plugin/daemon/reactors.hpp"
 #include "runtime-plugin/daemon/sandbox_handles.hpp"
 
@@ -39,6 +40,7 @@ class Core {
     SandboxHandles sandboxes;
     std::unique_ptr<EventLog> events;
     std::size_t watchers = 0;
+    QmpMeter qmp_meter;
 
     const config::Configuration& configuration() const noexcept { return configuration_; }
     /// The host that the verbs without a sandbox work on.

@@ -31,7 +31,7 @@ asio::awaitable<json::object> plug(Core& core, Operation& operation, const Reque
 asio::awaitable<void> attach(Core& core, Operation& operation, const v1::AttachRequest& in,
                              v1::AttachResponse& out) {
     operation.changes = true;
-    const auto attached = co_await plug(core, operation, in, 0);
+    const auto attached = co_await plug(core, operation, in, in.keep() ? KATA_VFIO_ATTACH_KEEP : 0);
     rpc::fill(out, attached);
     core.tell(v1::Event::KIND_DEVICE_ATTACHED, &operation,
               [&](v1::Event& event) { *event.mutable_attachments() = out.attachments(); });

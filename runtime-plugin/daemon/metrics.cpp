@@ -41,8 +41,8 @@ struct Metrics::Families {
                            .Register(r)),
           qmp_seconds(prometheus::BuildHistogram()
                           .Name("kata_vfio_qmp_round_trip_seconds")
-                          .Help("Of QMP commands: those of the Qmp service, and all of a sandbox "
-                                "whose qmp_log is on")
+                          .Help("Of QMP commands that QEMU has taken: all of a sandbox whose "
+                                "qmp_log is on, otherwise those of the Qmp service")
                           .Register(r)),
           monitor(prometheus::BuildCounter()
                       .Name("kata_vfio_monitor_events_total")
@@ -200,9 +200,10 @@ std::string Metrics::text() const {
 }
 
 std::string_view step_label(std::string_view text) noexcept {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> table{{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 9> table{{
         {"claim ", "claim"},
         {"create vGPU ", "create_vgpu"},
+        {"enable the virtual functions ", "enable_functions"},
         {"bind ", "bind"},
         {"plug ", "plug"},
         {"unplug ", "unplug"},

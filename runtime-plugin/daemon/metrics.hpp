@@ -30,7 +30,7 @@ class Metrics {
     void called(std::string_view method, std::string_view reason, Duration took);
     /// A step of a call: "claim", "create_vgpu", "bind", "plug", "unplug", ..
     void stepped(std::string_view method, std::string_view step, Duration took);
-    /// One QMP command's round trip, of the Qmp service or from a sandbox's wire log.
+    /// One QMP command's round trip.
     void qmp(std::string_view command, Duration took);
     /// Events of the connection to a QEMU: "lost", "gone", ..
     void monitor(std::string_view what);

@@ -70,7 +70,8 @@ asio::awaitable<void> execute(Core& core, Operation& operation, const v1::Execut
     session->close();
     if (refused) // a name that QEMU does not know is no label
         throw Failure(*refused);
-    core.metrics.qmp(in.command(), std::chrono::steady_clock::now() - began);
+    if (!core.configuration().vfio.qmp_log) // else it is in the sandbox's log
+        core.metrics.qmp(in.command(), std::chrono::steady_clock::now() - began);
 }
 
 using Stream = StreamReactor<v1::TraceRecord>;

@@ -16,6 +16,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -49,7 +50,8 @@ class ApiSocket {
         }
         std::error_code ignored;
         fs::create_directories(fs::path(path).parent_path(), ignored);
-        own_.emplace(path, 128);
+        // gRPC's clients take a full queue (EAGAIN) for a connection that is being made, and fail.
+        own_.emplace(path, SOMAXCONN);
         const auto bits = static_cast<mode_t>(std::stoul(mode, nullptr, 8));
         if (bits != 0600 && ::chmod(path.c_str(), bits) != 0)
             throw host_failure(errno, "can't set the mode of " + path);

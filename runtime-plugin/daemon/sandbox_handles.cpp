@@ -87,7 +87,7 @@ asio::awaitable<bool> SandboxHandles::open(std::string id, Options options,
     const auto turn = co_await keep->turns.enter();
     if (const auto found = open_.find(id); found != open_.end()) {
         const auto& open = *found->second;
-        const bool as_it_is = options.annotations.empty() &&
+        const bool as_it_is = options.annotations.empty() && options.owner_pid == 0 &&
                               (options.qmp_socket.empty() || options.qmp_socket == open.qmp_socket);
         if (as_it_is && !open.lost && open.instance == instance_)
             co_return false;
@@ -109,6 +109,7 @@ SandboxHandles::open_now(std::string id, Options options, PluginInstance::Starte
         given.qmp_socket = view(options.qmp_socket);
         given.annotations = annotations.data();
         given.annotation_count = annotations.size();
+        given.owner_pid = options.owner_pid;
         return instance->entry().sandbox_open(instance->plugin(), &given, call);
     };
     const auto finished = co_await instance->call(std::move(start), std::move(started));
@@ -158,12 +159,16 @@ void SandboxHandles::lost(const std::string& id) {
         found->second->lost = true;
 }
 
-asio::awaitable<void> SandboxHandles::move_idle() {
-    std::vector<std::string> ids;
+std::vector<std::string> SandboxHandles::ids() const {
+    std::vector<std::string> all;
     for (const auto& [id, open] : open_)
-        if (open->instance != instance_)
-            ids.push_back(id);
-    for (const auto& id : ids) {
+        all.push_back(id);
+    return all;
+}
+
+asio::awaitable<void> SandboxHandles::move_idle() {
+    const auto all = ids();
+    for (const auto& id : all) {
         const auto keep = gate(id);
         const auto turn = co_await keep->turns.enter();
         const auto found = open_.find(id);
@@ -173,10 +178,8 @@ asio::awaitable<void> SandboxHandles::move_idle() {
 }
 
 asio::awaitable<void> SandboxHandles::close_all() {
-    std::vector<std::string> ids;
-    for (const auto& [id, open] : open_)
-        ids.push_back(id);
-    for (const auto& id : ids) {
+    const auto all = ids();
+    for (const auto& id : all) {
         const auto keep = gate(id);
         const auto turn = co_await keep->turns.enter();
         co_await close_now(id);

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace kata_vfio::daemon {
 
@@ -38,6 +39,7 @@ class SandboxHandles {
         Options() = default;
         std::string qmp_socket; ///< "": as remembered
         std::map<std::string, std::string> annotations;
+        std::int64_t owner_pid = 0; ///< 0: none, or as remembered
     };
 
     SandboxHandles(boost::asio::io_context& loop, boost::asio::thread_pool& pool)
@@ -64,6 +66,7 @@ class SandboxHandles {
     /// Closes all; nothing may use them any more.
     boost::asio::awaitable<void> close_all();
     std::size_t size() const noexcept { return open_.size(); }
+    std::vector<std::string> ids() const;
 
   private:
     struct Gate {

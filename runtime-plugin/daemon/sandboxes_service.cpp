@@ -25,6 +25,7 @@ asio::awaitable<void> open(Core& core, Operation& operation, const v1::OpenReque
     operation.subject.sandbox = in.sandbox();
     SandboxHandles::Options options;
     options.qmp_socket = in.qmp_socket();
+    options.owner_pid = in.owner_pid();
     options.annotations.insert(in.annotations().begin(), in.annotations().end());
     const bool opened =
         co_await core.sandboxes.open(in.sandbox(), std::move(options), core.started(operation));

@@ -44,6 +44,10 @@ boost::asio::awaitable<std::string> scrape(Core& core) {
     } catch (const std::exception& error) {
         log(Level::warning, std::string("the host can't be read for /metrics: ") + error.what());
     }
+    std::vector<std::pair<std::string, std::filesystem::path>> logs;
+    for (const auto& id : core.sandboxes.ids())
+        logs.emplace_back(id, core.host().state.sandbox(id) / "wire.log");
+    core.qmp_meter.read(core.loop, logs);
     core.metrics.running(core.operations.running(), core.sandboxes.size(), core.watchers);
     co_return core.metrics.text();
 }

@@ -65,11 +65,13 @@ WireTail::WireTail(asio::io_context& loop, std::filesystem::path log,
         throw Failure(Errc::host_io, "sandbox " + request.sandbox() + " has no wire log")
             .remedy("set qmp_log = true in the configuration's [vfio] table, and open the sandbox "
                     "again");
-    UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (!inotify || ::inotify_add_watch(inotify.get(), log_.parent_path().c_str(),
-                                        IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
-        throw host_failure(errno, "can't watch " + log_.parent_path().string());
-    watch_.assign(inotify.release());
+    if (follow_) {
+        UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+        if (!inotify || ::inotify_add_watch(inotify.get(), log_.parent_path().c_str(),
+                                            IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+            throw host_failure(errno, "can't watch " + log_.parent_path().string());
+        watch_.assign(inotify.release());
+    }
     if (request.only_new()) {
         ::lseek(file_.get(), 0, SEEK_END);
         return;

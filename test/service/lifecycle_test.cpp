@@ -4,6 +4,7 @@
 #include "test/places/places.hpp"
 #include "test/service/service_world.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <latch>
 #include <thread>
 
 namespace kata_vfio::service_test {
@@ -155,6 +157,28 @@ TEST_F(Lifecycle, MetricsOfWhatHasHappened) {
         EXPECT_EQ(checked.status, 0) << checked.out;
 }
 
+TEST_F(Lifecycle, QmpRoundTripsFromTheWireLog) {
+    const auto metrics = (directory / "m.sock").string();
+    configure("metrics = \"unix:" + metrics + "\"", "qmp_log = true");
+    start_with_sandbox();
+    // The stream is at an end when the log has been written so far.
+    v1::TraceRequest trace;
+    trace.set_sandbox("sb1");
+    trace.set_follow(true);
+    grpc::ClientContext context;
+    const auto stream = client->qmp->Trace(&context, trace);
+    v1::TraceRecord record;
+    while (stream->Read(&record))
+        if (record.text().find("DEVICE_DELETED") != std::string::npos)
+            break;
+    context.TryCancel();
+    (void)stream->Finish();
+    const auto line = "kata_vfio_qmp_round_trip_seconds_count{command=\"device_add\"} ";
+    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos);
+    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos)
+        << "not twice";
+}
+
 TEST_F(Lifecycle, NoMetricsUnlessAskedFor) {
     start_daemon();
     EXPECT_EQ(run("ls /proc/" + std::to_string(daemon->pid()) + "/fd -l | grep -c LISTEN").out,
@@ -228,9 +252,11 @@ TEST_F(Lifecycle, TwoHundredClientsAtOnce) {
     start_with_sandbox();
     std::atomic<int> errors{0};
     std::vector<std::thread> threads;
+    std::latch all_there(200); // a short queue of the socket fails some of them
     for (int i = 0; i < 200; ++i)
         threads.emplace_back([&] {
             Client one(address());
+            all_there.arrive_and_wait();
             for (int j = 0; j < 5; ++j) {
                 v1::ListDevicesRequest request;
                 request.set_sandbox("sb1");
@@ -250,7 +276,7 @@ TEST_F(Lifecycle, AStormOfAttachesIsServedInTurnWithinTheHostsCapacity) {
     std::vector<std::thread> threads;
     for (int i = 0; i < 40; ++i)
         threads.emplace_back([&] {
-            const auto status = attach(type8);
+            const auto status = attach("mtty-1");
             if (status.ok())
                 ++attached;
             else if (reason(status) == "no_instances" || reason(status) == "root_bus_full")

@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "runtime-plugin/cli/check/guest_kernel.hpp"
+#include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/table.hpp"
 
 #include <boost/json.hpp>
@@ -89,6 +90,29 @@ json::object check_json(const HostFacts& facts, const std::vector<Requirement>& 
             {"checks", std::move(rows)}};
 }
 
+std::vector<Requirement> requirements_of(const json::object& checked) {
+    std::vector<Requirement> lines;
+    for (const auto& each : checked.at("checks").as_array()) {
+        const auto& row = each.as_object();
+        Requirement line;
+        line.id = string_at(row, "id");
+        line.title = string_at(row, "title");
+        const auto& needed_by = row.at("needed_by").as_array();
+        line.needed_by = needed_by.size() > 1         ? Needs::both
+                         : needed_by.at(0) == "gvt_d" ? Needs::gvt_d
+                                                      : Needs::gvt_g;
+        line.required = row.at("required").as_bool();
+        const auto verdict = string_at(row, "verdict");
+        line.verdict = verdict == name(Verdict::pass)   ? Verdict::pass
+                       : verdict == name(Verdict::fail) ? Verdict::fail
+                                                        : Verdict::unknown;
+        line.detail = string_at(row, "detail");
+        line.fix = string_at(row, "fix");
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
 std::string check_text(const std::vector<Requirement>& lines, bool colour) {
     return requirements_text(lines, Needs::both, "GVT-d and GVT-g need", colour) + "\n" +
            requirements_text(lines, Needs::gvt_d, "GVT-d needs also", colour) + "\n" +
@@ -97,17 +121,20 @@ std::string check_text(const std::vector<Requirement>& lines, bool colour) {
            requirements_summary(lines, Needs::gvt_g, "GVT-g");
 }
 
+int check_result(const Arguments& arguments, const json::object& checked, Io& io) {
+    io.out << (arguments.json ? json::serialize(checked) + "\n"
+                              : check_text(requirements_of(checked), io.colour));
+    const auto is_ready = [&](const char* mode) { return checked.at(mode).at("ready").as_bool(); };
+    const bool want_d = arguments.gvt_d || !arguments.gvt_g;
+    const bool good = (!want_d || is_ready("gvt_d")) && (!arguments.gvt_g || is_ready("gvt_g"));
+    return good ? 0 : exit_status(Errc::host_io);
+}
+
 int check(const Arguments& arguments, Io& io) {
     if (!arguments.guest_kernel.empty())
         return check_guest_kernel(arguments, io);
     const auto facts = read_host_facts(vfio::HostRoot(arguments.root));
-    const auto lines = evaluate(facts);
-    io.out << (arguments.json ? json::serialize(check_json(facts, lines)) + "\n"
-                              : check_text(lines, io.colour));
-    const bool want_d = arguments.gvt_d || !arguments.gvt_g;
-    const bool good =
-        (!want_d || ready(lines, Needs::gvt_d)) && (!arguments.gvt_g || ready(lines, Needs::gvt_g));
-    return good ? 0 : exit_status(Errc::host_io);
+    return check_result(arguments, check_json(facts, evaluate(facts)), io);
 }
 
 } // namespace kata_vfio::cli

@@ -15,6 +15,9 @@ namespace kata_vfio::cli {
 /// docs/json.md "check"
 boost::json::object check_json(const HostFacts& facts, const std::vector<Requirement>& lines);
 
+/// The lines that check_json() has written. What is no word of ours is `unknown`.
+std::vector<Requirement> requirements_of(const boost::json::object& checked);
+
 /// For people: three sections, each line with its verdict and, when it does not pass, its fix.
 std::string check_text(const std::vector<Requirement>& lines, bool colour);
 
@@ -28,5 +31,7 @@ std::string requirements_summary(const std::vector<Requirement>& lines, Needs mo
 /// The verb (with --guest-kernel that of guest_kernel.hpp): 0 when the modes asked for (GVT-d when
 /// none is) are ready, else 4.
 int check(const Arguments& arguments, Io& io);
+/// Its second half: prints check_json()'s object, and the exit status.
+int check_result(const Arguments& arguments, const boost::json::object& checked, Io& io);
 
 } // namespace kata_vfio::cli

@@ -39,7 +39,8 @@ constexpr auto vgpu_attachment =
         "uuid":"bbc4aafe-5807-11e8-a43e-03533cceae7d","mdev_type":"i915-GVTg_V4_8",
         "sysfsdev":"/sys/bus/mdev/devices/bbc4","guest_address":"0000:00:05.0","iommu_group":null,
         "pending":{"pid":4711,"start":81723,"command":"qemu-system-x86"},"owned":true,
-        "unplugged":false,"sandbox":"s1"})";
+        "unplugged":false,"sandbox":"s1","own":false,"prepared":false,
+        "keep":true,"vf_of":null})";
 
 TEST(JsonMessage, AnAttachmentWithWhatIsNull) {
     expect_the_same<v1::Attachment>(vgpu_attachment);
@@ -47,7 +48,7 @@ TEST(JsonMessage, AnAttachmentWithWhatIsNull) {
         R"({"id":"vfio-0000.00.02.0","kind":"pci","device":"/dev/vfio/1",
             "host_address":"0000:00:02.0","uuid":null,"mdev_type":null,"sysfsdev":"/sys/x",
             "guest_address":"","iommu_group":0,"pending":null,"owned":false,"unplugged":true,
-            "sandbox":"s1"})");
+            "sandbox":"s1","own":true,"prepared":true,"keep":false,"vf_of":"0000:00:03.0"})");
 }
 
 TEST(JsonMessage, AGroupOfZeroIsNotAnUnknownOne) {
@@ -112,7 +113,8 @@ TEST(JsonMessage, TheWrongTypeIsRefused) {
 
 TEST(JsonMessage, AMap) {
     expect_the_same<v1::OpenRequest>(
-        R"({"sandbox":"s1","qmp_socket":"/q","annotations":{"a":"1","b":""},"request_id":""})");
+        R"({"sandbox":"s1","qmp_socket":"/q","annotations":{"a":"1","b":""},"request_id":"",
+            "owner_pid":4711})");
 }
 
 } // namespace

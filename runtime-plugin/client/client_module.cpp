@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/client/client_module.h"
+
+#include "config/base/file.hpp"
+#include "kata_vfio/v1/devices.grpc.pb.h"
+#include "kata_vfio/v1/host.grpc.pb.h"
+#include "kata_vfio/v1/operations.grpc.pb.h"
+#include "kata_vfio/v1/qmp.grpc.pb.h"
+#include "kata_vfio/v1/sandboxes.grpc.pb.h"
+#include "runtime-plugin/plugin/outcome.hpp"
+#include "runtime-plugin/rpc/json_message.hpp"
+#include "runtime-plugin/rpc/refusal.hpp"
+
+#include <boost/json.hpp>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace kata_vfio {
+namespace {
+
+namespace json = boost::json;
+namespace pb = google::protobuf;
+
+struct Client {
+    std::shared_ptr<grpc::Channel> channel;
+    std::mutex mutex;
+    std::shared_ptr<grpc::ClientContext> streaming;
+    bool stopped = false;
+};
+
+/// Names each file of the API, so that their descriptors are linked and known to the pool.
+const pb::MethodDescriptor* find_method(const std::string& name) {
+    static const pb::Descriptor* const linked[] = {
+        v1::CheckRequest::descriptor(), v1::AttachRequest::descriptor(),
+        v1::OpenRequest::descriptor(), v1::ExecuteRequest::descriptor(),
+        v1::CancelRequest::descriptor()};
+    auto full = "kata_vfio.v1." + name;
+    full.replace(full.rfind('/'), 1, ".");
+    return linked[0]->file()->pool()->FindMethodByName(full);
+}
+
+std::unique_ptr<pb::Message> make(const pb::Descriptor* type) {
+    return std::unique_ptr<pb::Message>(
+        pb::MessageFactory::generated_factory()->GetPrototype(type)->New());
+}
+
+grpc::ByteBuffer bytes_of(const pb::Message& message) {
+    const grpc::Slice slice(message.SerializeAsString());
+    return {&slice, 1};
+}
+
+std::string text_of(const grpc::ByteBuffer& buffer) {
+    grpc::Slice slice;
+    if (!buffer.DumpToSingleSlice(&slice).ok())
+        throw Failure(Errc::internal, "the daemon's answer can't be read");
+    return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
+json::object call(Client& client, const std::string& name, std::string_view request) {
+    const auto* method = find_method(name);
+    if (!method)
+        throw Failure(Errc::internal, "there is no method " + name);
+    const auto input = make(method->input_type()), output = make(method->output_type());
+    rpc::fill(*input, json::parse(request).as_object());
+    const auto bytes = bytes_of(*input);
+    grpc::GenericStub stub(client.channel);
+    grpc::ByteBuffer answer;
+    grpc::ClientContext context;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/kata_vfio.v1." + name, {}, &bytes, &answer,
+                   [&](grpc::Status status) { done.set_value(std::move(status)); });
+    if (const auto status = done.get_future().get(); !status.ok())
+        throw rpc::failure_of(status);
+    if (!output->ParseFromString(text_of(answer)))
+        throw Failure(Errc::internal, "the daemon's answer can't be read");
+    return rpc::to_json(*output);
+}
+
+std::string pem(const char* path) {
+    const auto text = read_file(path, 1u << 20);
+    if (!text)
+        throw Failure(Errc::invalid_argument,
+                      std::string("the TLS file ") + path + " does not exist");
+    return *text;
+}
+
+void* open(const char* address, const char* ca, const char* certificate, const char* key) {
+    auto credentials = grpc::InsecureChannelCredentials();
+    if (*ca || *certificate || *key) {
+        grpc::SslCredentialsOptions options;
+        try {
+            if (*ca)
+                options.pem_root_certs = pem(ca);
+            if (*certificate)
+                options.pem_cert_chain = pem(certificate);
+            if (*key)
+                options.pem_private_key = pem(key);
+        } catch (const Failure&) {
+            return nullptr;
+        }
+        credentials = grpc::SslCredentials(options);
+    }
+    auto client = std::make_unique<Client>();
+    client->channel = grpc::CreateChannel(address, credentials);
+    return client.release();
+}
+
+void close(void* client) {
+    delete static_cast<Client*>(client);
+}
+
+void call_and_tell(void* client, const char* method, const char* request, size_t length,
+                   kata_vfio_client_answer answer, void* user_data) {
+    json::object told;
+    int failed = 0;
+    try {
+        told = call(*static_cast<Client*>(client), method, {request, length});
+    } catch (...) {
+        failed = 1;
+        told = plugin::failure_json(plugin::failure_from(std::current_exception()));
+    }
+    const auto text = json::serialize(told);
+    answer(user_data, failed, text.data(), text.size());
+}
+
+void steps(void* opened, kata_vfio_client_message message, void* user_data) {
+    auto& client = *static_cast<Client*>(opened);
+    const auto context = std::make_shared<grpc::ClientContext>();
+    {
+        const std::lock_guard lock(client.mutex);
+        if (client.stopped)
+            return;
+        client.streaming = context;
+    }
+    v1::WatchRequest request;
+    request.set_steps(true);
+    const auto stream = v1::Sandboxes::NewStub(client.channel)->Watch(context.get(), request);
+    v1::WatchResponse response;
+    while (stream->Read(&response)) {
+        const auto text =
+            response.has_event() ? json::serialize(rpc::to_json(response.event())) : "{}";
+        message(user_data, text.data(), text.size());
+    }
+    (void)stream->Finish();
+}
+
+void stop(void* opened) {
+    auto& client = *static_cast<Client*>(opened);
+    const std::lock_guard lock(client.mutex);
+    client.stopped = true;
+    if (client.streaming)
+        client.streaming->TryCancel();
+}
+
+} // namespace
+} // namespace kata_vfio
+
+extern "C" {
+extern __attribute__((visibility("default"))) const kata_vfio_client_module kata_vfio_client_module;
+const struct kata_vfio_client_module kata_vfio_client_module = {
+    sizeof(struct kata_vfio_client_module),
+    KATA_VFIO_VERSION,
+    kata_vfio::open,
+    kata_vfio::close,
+    kata_vfio::call_and_tell,
+    kata_vfio::steps,
+    kata_vfio::stop,
+};
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// kata-vfio --daemon prints what kata-vfio prints.
+#include "test/places/places.hpp"
+#include "test/service/service_world.hpp"
+
+#include <boost/json.hpp>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+namespace kata_vfio::service_test {
+namespace {
+
+namespace json = boost::json;
+
+struct Printed {
+    int status = -1;
+    std::string out, err;
+};
+
+class Cli : public Service {
+  protected:
+    std::string command(const std::vector<std::string>& words, bool by_daemon) const {
+        std::string line = "KATA_VFIO_PLUGIN=" + std::string(test::library) + " " +
+                           std::string(test::binary_dir) + "/bin/kata-vfio";
+        if (by_daemon)
+            line += " --daemon " + address();
+        else
+            line += " --config " + config.string() + " --root " + root.path().string();
+        for (const auto& word : words)
+            line += " '" + word + "'";
+        return line;
+    }
+    Printed run(const std::vector<std::string>& words, bool by_daemon) const {
+        const auto out = directory / "out", err = directory / "err";
+        const int status = std::system(
+            (command(words, by_daemon) + " >" + out.string() + " 2>" + err.string()).c_str());
+        const auto content = [](const std::filesystem::path& file) {
+            std::ifstream in(file);
+            return std::string(std::istreambuf_iterator<char>(in), {});
+        };
+        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(out), content(err)};
+    }
+};
+
+const std::vector<std::vector<std::string>> life{
+    {"gpus"},
+    {"gpus", "--all"},
+    {"types"},
+    {"types", std::string(gpu)},
+    {"types", "0000:00:1e.0"},
+    {"vgpus"},
+    {"sandbox", "open", "sb1", "--qmp", "MONITOR"},
+    {"list"},
+    {"attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a), "--dry-run"},
+    {"attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a)},
+    {"attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a)},
+    {"attach", "sb1", ".."},
+    {"attach", "../x", std::string(gpu)},
+    {"list"},
+    {"list", "sb1"},
+    {"list", "nobody"},
+    {"vgpus"},
+    {"remove", std::string(uuid_a)},
+    {"reconcile", "--dry-run"},
+    {"detach", "sb1", std::string(uuid_a)},
+    {"detach", "sb1", std::string(uuid_a)},
+    {"attach", "sb1", std::string(gpu)},
+    {"gpus"},
+    {"sandbox", "release", "sb1"},
+    {"list"},
+    {"create", std::string(type8), "--uuid", std::string(uuid_b)},
+    {"create", std::string(type8), "--uuid", std::string(uuid_b)},
+    {"vgpus"},
+    {"remove", std::string(uuid_b)},
+    {"bind", std::string(gpu)},
+    {"restore", std::string(gpu)},
+    {"reconcile"},
+};
+
+TEST_F(Cli, PrintsTheSameThroughTheDaemon) {
+    machine->fill_bus(3);
+    kernel = std::make_unique<fake::FakeKernel>(root);
+    for (const bool as_json : {false, true}) {
+        std::vector<Printed> in_process, by_daemon;
+        const auto all = [&](std::vector<Printed>& printed, bool through) {
+            for (auto words : life) {
+                for (auto& word : words)
+                    if (word == "MONITOR")
+                        word = machine->path();
+                if (as_json)
+                    words.insert(words.begin(), "--json");
+                printed.push_back(run(words, through));
+            }
+        };
+        all(in_process, false);
+        start_daemon();
+        all(by_daemon, true);
+        daemon->signal(SIGTERM);
+        EXPECT_EQ(daemon->wait(), 0);
+        for (std::size_t i = 0; i < life.size(); ++i) {
+            std::string told;
+            for (const auto& word : life[i])
+                told += word + " ";
+            const auto& one = in_process[i];
+            const auto& two = by_daemon[i];
+            EXPECT_EQ(one.status, two.status) << told << "\n" << one.err << two.err;
+            EXPECT_EQ(one.err, two.err) << told;
+            if (as_json)
+                EXPECT_EQ(json::parse(one.out), json::parse(two.out)) << told << "\n"
+                                                                      << one.out << two.out;
+            else
+                EXPECT_EQ(one.out, two.out) << told;
+        }
+    }
+}
+
+TEST_F(Cli, CheckPrintsTheSame) {
+    start_daemon();
+    for (const auto& words : std::vector<std::vector<std::string>>{
+             {"check"}, {"check", "--gvt-g"}, {"check", "--json"}}) {
+        const auto one = run(words, false), two = run(words, true);
+        EXPECT_EQ(one.status, two.status);
+        EXPECT_EQ(one.out, two.out);
+        EXPECT_FALSE(one.out.empty());
+    }
+}
+
+TEST_F(Cli, StepsAreShownAndCtrlCIsWaitedFor) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    const auto shown = run(
+        {"--verbose", "attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a)}, true);
+    EXPECT_EQ(shown.status, 0) << shown.err;
+    EXPECT_NE(shown.err.find("create vGPU " + std::string(uuid_a)), std::string::npos) << shown.err;
+    EXPECT_NE(shown.err.find("plug vfio-"), std::string::npos) << shown.err;
+    ASSERT_TRUE(detach(uuid_a).ok());
+
+    machine->block_on("device_add");
+    const auto err = (directory / "err").string();
+    const auto line = "exec env " +
+                      command({"--verbose", "attach", "sb1", std::string(type8)}, true) + " 2>" +
+                      err;
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+        ::_exit(127);
+    }
+    machine->wait_blocked();
+    ::kill(child, SIGINT);
+    daemon->wait_log("is given up");
+    machine->unblock();
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    std::ifstream in(err);
+    const std::string told(std::istreambuf_iterator<char>(in), {});
+    EXPECT_EQ(WEXITSTATUS(status), 130) << told;
+    EXPECT_NE(told.find("cancelling: what was done is being undone"), std::string::npos) << told;
+    EXPECT_NE(told.find("undone: create vGPU"), std::string::npos) << told;
+    expect_untouched(before);
+}
+
+TEST_F(Cli, WithoutADaemonOrForAVerbThatIsNotItsOwn) {
+    const auto nobody = run({"list"}, true);
+    EXPECT_EQ(nobody.status, 4);
+    EXPECT_NE(nobody.err.find("the daemon can't be reached"), std::string::npos) << nobody.err;
+    const auto config_verb = run({"config", "check"}, true);
+    EXPECT_EQ(config_verb.status, 2) << config_verb.err;
+    ::setenv("KATA_VFIO_CLIENT", "/nowhere/kata_vfio_client.so", 1);
+    const auto no_module = run({"list"}, true);
+    ::unsetenv("KATA_VFIO_CLIENT");
+    EXPECT_EQ(no_module.status, 4);
+    EXPECT_NE(no_module.err.find("can't load /nowhere"), std::string::npos) << no_module.err;
+}
+
+TEST_F(Cli, TheCommandItselfNeedsNoGrpc) {
+    for (const auto* file : {"/bin/kata-vfio", "/lib/libkata_vfio.so"}) {
+        const auto needed = "readelf -d " + std::string(test::binary_dir) + file +
+                            " | grep NEEDED | grep -cE 'grpc|protobuf|absl|prometheus|systemd'";
+        EXPECT_NE(WEXITSTATUS(std::system((needed + " >/dev/null").c_str())), 0) << file;
+    }
+}
+
+} // namespace
+} // namespace kata_vfio::service_test
