@@ -70,6 +70,9 @@ void run_guest() {
     mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
     mount_at("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
     loopback_up();
+    // For containers without a name of their own.
+    constexpr std::string_view name = "sandbox";
+    ::sethostname(name.data(), name.size());
     utsname system{};
     ::uname(&system);
     const vfio::HostRoot root;

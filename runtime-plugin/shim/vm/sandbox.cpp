@@ -46,6 +46,7 @@ Guest& Sandbox::guest() {
 awaitable<void> Sandbox::boot(const oci::Spec& spec,
                               std::function<void(const std::string&)> on_death) {
     on_death_ = std::move(on_death);
+    hostname_ = spec.hostname;
     const auto file = config_path_.empty()
                           ? config::find(root_.root(), std::getenv("KATA_CONF_FILE"))
                           : std::filesystem::path(config_path_);

@@ -72,6 +72,8 @@ class Sandbox {
     Place place_;
     std::string config_path_;
     config::Configuration configuration_;
+    /// The pod's: CRI tells it for the sandbox alone, whose uts namespace containers would share.
+    std::string hostname_;
     bool running_ = false, stopping_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;

@@ -149,7 +149,7 @@ awaitable<agent::ContainerSpec> Sandbox::add(const std::string& id, const oci::S
     agent::ContainerSpec container;
     container.id = id;
     container.read_only = spec.read_only_root;
-    container.hostname = spec.hostname;
+    container.hostname = spec.hostname.empty() ? hostname_ : spec.hostname;
     container.masked = spec.masked;
     container.read_only_paths = spec.read_only_paths;
     container.process = spec.process;
