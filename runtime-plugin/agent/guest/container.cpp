@@ -97,8 +97,11 @@ void make_node(const RootPath& root, const std::string& path, mode_t mode, dev_t
 void copy_node(const RootPath& root, const DeviceSpec& device) {
     struct stat info {};
     if (::stat(device.path.c_str(), &info) != 0 ||
-        !(S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)))
+        !(S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode))) {
+        if (device.optional)
+            return;
         throw SystemError("the guest has no device " + device.path, ENODEV);
+    }
     make_node(root, device.path, (info.st_mode & S_IFMT) | device.mode, info.st_rdev, device.uid,
               device.gid);
 }
@@ -113,7 +116,7 @@ void fill_dev(const RootPath& root, const ContainerSpec& spec) {
     // runtime-spec, config-linux.md, "Default Devices".
     for (const char* path :
          {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"})
-        copy_node(root, DeviceSpec{path, 0666, 0, 0});
+        copy_node(root, DeviceSpec{path, 0666, 0, 0, false});
     link_in_dev(root, "/proc/self/fd", "/dev/fd");
     link_in_dev(root, "/proc/self/fd/0", "/dev/stdin");
     link_in_dev(root, "/proc/self/fd/1", "/dev/stdout");

@@ -119,7 +119,8 @@ ContainerSpec read_container(const json::object& object) {
         spec.devices.push_back({device.needed_path("path"),
                                 static_cast<std::uint32_t>(device.number("mode", 07777)),
                                 static_cast<std::uint32_t>(device.number("uid", UINT32_MAX)),
-                                static_cast<std::uint32_t>(device.number("gid", UINT32_MAX))});
+                                static_cast<std::uint32_t>(device.number("gid", UINT32_MAX)),
+                                device.flag("optional")});
     });
     spec.plugged = in.texts("plugged");
     for (const auto& address : spec.plugged)
@@ -139,7 +140,8 @@ json::object write_container(const ContainerSpec& spec) {
         devices.push_back({{"path", device.path},
                            {"mode", device.mode},
                            {"uid", device.uid},
-                           {"gid", device.gid}});
+                           {"gid", device.gid},
+                           {"optional", device.optional}});
     return {{"id", spec.id},
             {"root", spec.root},
             {"read_only", spec.read_only},

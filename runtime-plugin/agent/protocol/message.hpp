@@ -61,6 +61,7 @@ struct DeviceSpec {
     std::string path; ///< in the container; absolute
     std::uint32_t mode = 0666;
     std::uint32_t uid = 0, gid = 0;
+    bool optional = false; ///< left out when the guest has no such device
 };
 
 struct ContainerSpec {

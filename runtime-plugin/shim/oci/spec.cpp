@@ -235,6 +235,14 @@ Spec parse_spec(std::string_view config_json) {
             os.each_object("devices", [&](const json::object& item) {
                 spec.devices.push_back(read_device(item));
             });
+            if (const auto* resources = os.object("resources"))
+                JsonReader(*resources).each_object("devices", [&](const json::object& item) {
+                    const JsonReader rule(item);
+                    const auto type = rule.text("type", 16);
+                    if (rule.flag("allow") && !rule.has("major") && !rule.has("minor") &&
+                        (type.empty() || type == "a"))
+                        spec.all_devices = true;
+                });
             spec.masked = os.texts("maskedPaths");
             spec.read_only_paths = os.texts("readonlyPaths");
         }

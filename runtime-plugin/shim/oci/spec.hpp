@@ -38,6 +38,8 @@ struct Spec {
     agent::ProcessSpec process; ///< a sandbox's is never run
     std::vector<Mount> mounts;
     std::vector<Device> devices;
+    /// Every device is allowed: a privileged container, whose `devices` are all that the host has.
+    bool all_devices = false;
     std::vector<std::string> masked, read_only_paths;
     std::map<std::string, std::string> annotations;
 };

@@ -240,6 +240,8 @@ void Service::on_death(const std::string& why) {
 
 awaitable<void> Service::stop() {
     co_await sandbox_.stop();
+    if (!containers_.empty())
+        on_death("the shim is told to end");
 }
 
 } // namespace kata_vfio::shim

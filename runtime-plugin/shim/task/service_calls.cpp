@@ -113,8 +113,16 @@ Service::Bytes Service::kill(std::string payload) {
             exited(one, Exit{128 + number, system_clock::now()});
         co_return std::string();
     }
-    agent::Call call = agent::Signal{one->number, number, request.all()};
-    co_await sandbox_.guest().call(std::move(call), short_limit);
+    try {
+        agent::Call call = agent::Signal{one->number, number, request.all()};
+        co_await sandbox_.guest().call(std::move(call), short_limit);
+    } catch (const Error& error) {
+        // A pod must end, whatever its guest is at: one that does not answer to SIGKILL is ended.
+        if (number != SIGKILL || error.code() != Code::deadline_exceeded)
+            throw;
+        log_error("the guest does not answer to SIGKILL: its machine is ended", {});
+        sandbox_.kill();
+    }
     co_return std::string();
 }
 

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <set>
 
 namespace kata_vfio::shim {
 namespace asio = boost::asio;
@@ -20,6 +21,8 @@ using agent::ProtocolError;
 using asio::awaitable;
 using ttrpc::Code;
 namespace {
+
+constexpr std::size_t most_given_up = 256;
 
 constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
@@ -48,8 +51,8 @@ struct Guest::State : std::enable_shared_from_this<State> {
     Future<agent::Hello> hello;
     Future<std::string> lost;
     std::map<std::uint32_t, Future<agent::Reply>> waiting;
-    /// Calls nobody waits for any longer: their late reply is dropped. Bounded by max_calls.
-    std::map<std::uint32_t, bool> given_up;
+    /// Calls nobody waits for any longer: their late reply is dropped.
+    std::set<std::uint32_t> given_up;
     std::map<std::uint32_t, Process> processes;
     std::string unsent, sending;
     std::uint32_t next_call = 1, next_process = 1;
@@ -233,7 +236,10 @@ awaitable<boost::json::object> Guest::call(agent::Call call, std::chrono::millis
     const auto reply = co_await answer.wait_for(limit);
     state->waiting.erase(id);
     if (!reply) {
-        state->given_up[id] = true;
+        state->given_up.insert(id);
+        // Not to be kept for ever for a guest that never answers.
+        if (state->given_up.size() > most_given_up)
+            state->fail("it does not answer any more");
         throw ttrpc::Error(Code::deadline_exceeded, "the guest did not answer in time");
     }
     if (!reply->error.empty())

@@ -4,14 +4,17 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
+#include "config/base/unique_fd.hpp"
 #include "runtime-plugin/agent/guest/mount_options.hpp"
 #include "runtime-plugin/shim/log.hpp"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace kata_vfio::shim {
@@ -67,23 +70,29 @@ void unmount_below(const vfio::HostRoot& root, const std::filesystem::path& dire
 void mount_as_told(const std::string& type, const std::string& source,
                    const std::filesystem::path& target, const std::vector<std::string>& options) {
     const auto sorted = agent::sort_options(options);
-    must(::mount(source.c_str(), target.c_str(), type.c_str(), sorted.flags, sorted.data.c_str()),
+    if (sorted.flags & MS_BIND)
+        return bind_mount(source, target, (sorted.flags & MS_RDONLY) != 0);
+    must(::mount(source.c_str(), target.c_str(), type.c_str(), sorted.flags | MS_NODEV | MS_NOSUID,
+                 sorted.data.c_str()),
          "can't mount " + type + " on " + target.native());
-    if ((sorted.flags & MS_BIND) && (sorted.flags & MS_RDONLY))
-        must(::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr),
-             "can't make " + target.native() + " read-only");
 }
 
 void bind_mount(const std::filesystem::path& source, const std::filesystem::path& target,
                 bool read_only) {
-    must(::mount(source.c_str(), target.c_str(), nullptr, MS_BIND | MS_REC, nullptr),
-         "can't share " + source.native() + " with the guest");
-    // What is mounted or unmounted there later is the host's own business, and the other way round.
-    must(::mount(nullptr, target.c_str(), nullptr, MS_PRIVATE | MS_REC, nullptr),
-         "can't share " + source.native() + " with the guest");
-    if (read_only)
-        must(::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr),
-             "can't share " + source.native() + " with the guest");
+    const auto what = "can't share " + source.native() + " with the guest";
+    // Its rights are taken before it is put in its place: what arrives in the share is a copy, and
+    // a later change would not.
+    const UniqueFd tree(
+        ::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    if (!tree)
+        throw host_failure(errno, what);
+    mount_attr rights{};
+    rights.attr_set =
+        MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (read_only ? std::uint64_t{MOUNT_ATTR_RDONLY} : 0);
+    rights.propagation = MS_PRIVATE;
+    must(::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &rights, sizeof(rights)),
+         what);
+    must(::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH), what);
 }
 
 void make_share(const std::filesystem::path& mounts, const std::filesystem::path& shared) {

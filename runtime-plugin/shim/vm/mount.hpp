@@ -20,10 +20,12 @@ void unmount_below(const vfio::HostRoot& root, const std::filesystem::path& dire
 
 /// Mounts as containerd asks for a container's root file system: type, source, mount(8) options
 /// (bind, rbind, ro, rw and the like; the rest are the file system's own). Throws Failure(host_io).
+/// Here and in bind_mount() without devices and set-uid programs: a guest may make both, and they
+/// are to mean nothing on the host. In the guest they work: its own mount decides there.
 void mount_as_told(const std::string& type, const std::string& source,
                    const std::filesystem::path& target, const std::vector<std::string>& options);
 
-/// `source`, and what is mounted in it, at `target`.
+/// `source`, and what is mounted in it, at `target`; read-only down to the last of them.
 void bind_mount(const std::filesystem::path& source, const std::filesystem::path& target,
                 bool read_only);
 

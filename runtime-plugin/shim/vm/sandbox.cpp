@@ -128,6 +128,11 @@ awaitable<void> Sandbox::stop() {
     co_await tear_down();
 }
 
+void Sandbox::kill() noexcept {
+    if (running_)
+        qemu_->kill();
+}
+
 awaitable<void> Sandbox::tear_down() {
     guest_.reset();
     if (qemu_)

@@ -33,6 +33,9 @@ class Sandbox {
     /// throws: what did not work is logged, and remembered by the plugin.
     boost::asio::awaitable<void> stop();
 
+    /// Ends the machine at once; on_death follows. For a guest that can't be reached any more.
+    void kill() noexcept;
+
     bool running() const noexcept { return running_; }
     pid_t pid() const noexcept { return qemu_ ? qemu_->pid() : 0; }
     Guest& guest();

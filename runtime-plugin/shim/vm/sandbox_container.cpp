@@ -89,6 +89,13 @@ void Sandbox::add_mounts(const std::string& id, const oci::Spec& spec, Added& ad
             container.mounts.push_back(std::move(told));
             continue;
         }
+        // Shared memory is the guest kernel's business, not the share's: 64 MiB, as CRI mounts it.
+        if (mount.destination == "/dev/shm") {
+            told.type = told.source = "tmpfs";
+            told.options = {"nosuid", "nodev", "noexec", "mode=1777", "size=65536k"};
+            container.mounts.push_back(std::move(told));
+            continue;
+        }
         // The host's /dev has no meaning in the guest: the guest's own is meant, as in Kata.
         if (is_in_dev(mount.source)) {
             told.origin = agent::MountSpec::Origin::guest;
@@ -117,7 +124,8 @@ awaitable<void> Sandbox::attach(const oci::Spec& spec, Added& added,
             continue; // VFIO's own; the guest has its own, if it needs one
         if (!is_vfio_node(node)) {
             if (std::ranges::find(always, device.path) == always.end())
-                container.devices.push_back({device.path, device.mode, device.uid, device.gid});
+                container.devices.push_back(
+                    {device.path, device.mode, device.uid, device.gid, spec.all_devices});
             continue;
         }
         std::string name = "/dev/" + node;

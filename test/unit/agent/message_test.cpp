@@ -16,7 +16,7 @@ ContainerSpec container() {
     spec.mounts.push_back({MountSpec::Origin::kernel, "/proc", "proc", "proc", {"nosuid"}});
     spec.mounts.push_back({MountSpec::Origin::share, "/etc/hosts", "bind", "c1.mount1", {"rbind"}});
     spec.mounts.push_back({MountSpec::Origin::guest, "/dev", "bind", "/dev", {"rbind"}});
-    spec.devices.push_back({"/dev/fuse", 0660, 1, 2});
+    spec.devices.push_back({"/dev/fuse", 0660, 1, 2, true});
     spec.plugged = {"0000:00:0f.0"};
     spec.masked = {"/proc/kcore"};
     spec.read_only_paths = {"/proc/sys"};

@@ -49,6 +49,19 @@ TEST(OciSpec, OfCtr) {
     EXPECT_EQ(spec.masked.at(0), "/proc/kcore");
 }
 
+TEST(OciSpec, PrivilegedIsWhereEveryDeviceIsAllowed) {
+    const auto with = [](const std::string& rules) {
+        return parse_spec(R"({"process":{"user":{},"args":["x"],"cwd":"/"},"linux":{"resources":{)"
+                          R"("devices":[)" +
+                          rules + "]}}}")
+            .all_devices;
+    };
+    EXPECT_TRUE(with(R"({"allow":false,"access":"rwm"},{"allow":true,"access":"rwm"})"));
+    EXPECT_FALSE(with(R"({"allow":false,"access":"rwm"})"));
+    EXPECT_FALSE(with(R"({"allow":true,"type":"c","major":1,"minor":3})"));
+    EXPECT_FALSE(with(R"({"allow":true,"type":"c","major":136})"));
+}
+
 TEST(OciSpec, KindsOfCri) {
     const auto pod = parse_spec(with_annotations(
         R"({"io.kubernetes.cri.container-type":"sandbox","io.kubernetes.cri.sandbox-id":"p1"})"));
