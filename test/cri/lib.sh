@@ -25,6 +25,10 @@ default_memory = 256
 kernel_params = "nokaslr mitigations=off"
 enable_debug = true
 
+[agent.kata]
+# A guest in an emulated machine, on a build machine that may have more to do.
+dial_timeout = 110
+
 [runtime]
 enable_debug = true
 TOML

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -19,6 +20,8 @@
 
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 namespace kata_vfio::agent {
 namespace {
@@ -52,13 +55,30 @@ void loopback_up() {
         ::ioctl(fd.get(), SIOCSIFFLAGS, &request);
 }
 
-UniqueFd open_port(const vfio::HostRoot& root) {
+std::optional<UniqueFd> port_if_there(const vfio::HostRoot& root) {
     const auto ports = root.sys("class/virtio-ports");
     for (const auto& port : vfio::names_in(ports))
         if (vfio::attribute(ports / port / "name") == std::string(port_name))
             return UniqueFd(must(::open(root.dev(port).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC),
                                  "can't open the port"));
-    throw SystemError("there is no virtio port " + std::string(port_name), ENODEV);
+    return std::nullopt;
+}
+
+/// The driver learns the port's name, and that the host has it open, by messages that it works off
+/// after it is loaded; until then there is no such port, or its other end seems closed. There is no
+/// event to wait for the latter by.
+UniqueFd open_port(const vfio::HostRoot& root) {
+    std::optional<UniqueFd> port;
+    for (int i = 0; i < 1000; ++i) {
+        if (!port)
+            port = port_if_there(root);
+        pollfd state{port ? port->get() : -1, POLLOUT, 0};
+        if (::poll(&state, 1, port ? 0 : 10) > 0 && !(state.revents & POLLHUP))
+            return std::move(*port);
+        if (port)
+            ::poll(nullptr, 0, 10);
+    }
+    throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
 }
 
 void run_guest() {

@@ -7,6 +7,7 @@
 #include "runtime-plugin/shim/oci/spec.hpp"
 #include "runtime-plugin/shim/task/timestamp.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "runtime-plugin/shim/vm/cgroup.hpp"
 #include "runtime-plugin/shim/vm/mount.hpp"
 #include "runtime-plugin/shim/vm/place.hpp"
 #include "runtime-plugin/shim/vm/plugin.hpp"
@@ -77,6 +78,8 @@ int remove(const Arguments& arguments, const vfio::HostRoot& root) {
     }
     if (!spec || spec->kind != oci::Kind::container)
         clean(root, Place(root, arguments.containerd_namespace, arguments.id));
+    if (spec && spec->kind != oci::Kind::container)
+        HostCgroup(root, spec->cgroups_path).remove();
     // What it had in the share goes with the sandbox; its bundle's own root file system, if
     // somebody mounted one there, goes now.
     unmount_below(root, bundle / "rootfs");

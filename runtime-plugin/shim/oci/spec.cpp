@@ -243,6 +243,7 @@ Spec parse_spec(std::string_view config_json) {
                         (type.empty() || type == "a"))
                         spec.all_devices = true;
                 });
+            spec.cgroups_path = os.text("cgroupsPath", 4095);
             spec.masked = os.texts("maskedPaths");
             spec.read_only_paths = os.texts("readonlyPaths");
         }

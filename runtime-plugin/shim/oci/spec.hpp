@@ -41,6 +41,7 @@ struct Spec {
     /// Every device is allowed: a privileged container, whose `devices` are all that the host has.
     bool all_devices = false;
     std::vector<std::string> masked, read_only_paths;
+    std::string cgroups_path;
     std::map<std::string, std::string> annotations;
 };
 

@@ -3,6 +3,7 @@
 
 #include "config/annotations.hpp"
 #include "config/base/failure.hpp"
+#include "config/base/file.hpp"
 #include "config/load.hpp"
 #include "config/validate.hpp"
 #include "runtime-plugin/shim/log.hpp"
@@ -13,6 +14,7 @@
 #include <boost/asio/detached.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <thread>
@@ -64,6 +66,7 @@ awaitable<void> Sandbox::boot(const oci::Spec& spec,
         failed = std::current_exception();
     }
     if (failed) {
+        log_console();
         co_await tear_down();
         std::rethrow_exception(failed);
     }
@@ -84,6 +87,13 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     UniqueFd port;
     qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
     place_.remember("qemu.pid", qemu_->pid());
+    cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    try {
+        cgroup_.take(qemu_->pid());
+    } catch (const Failure& failure) {
+        // It runs as well in its parent's; only who looks for it there does not find it.
+        log_warning("QEMU stays in the shim's cgroup", {{"error", failure.what()}});
+    }
     guest_ = std::make_unique<Guest>(io_, std::move(port));
     co_await qemu_->ready();
     std::string key = place_.key(), monitor = place_.monitor().native();
@@ -102,6 +112,7 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
         co_return;
     const auto why = first.index() == 0 ? "QEMU ended: " + std::get<0>(first) : std::get<1>(first);
     log_error("the sandbox is gone", {{"why", why}});
+    self.log_console();
     self.stopping_ = true;
     self.running_ = false;
     // What the guest can't be trusted to keep to any more, it is not left to go on with.
@@ -128,6 +139,18 @@ awaitable<void> Sandbox::stop() {
     co_await tear_down();
 }
 
+void Sandbox::log_console() const {
+    try {
+        const auto text = read_file(place_.at("console.log")).value_or("");
+        if (!text.empty())
+            log_error(
+                "the guest's console, its end",
+                {{"text", text.substr(text.size() - std::min<std::size_t>(text.size(), 3000))}});
+    } catch (const Failure& failure) {
+        log_warning("the guest's console can't be read", {{"error", failure.what()}});
+    }
+}
+
 void Sandbox::kill() noexcept {
     if (running_)
         qemu_->kill();
@@ -146,6 +169,7 @@ awaitable<void> Sandbox::tear_down() {
                       {{"error", failure.what()}});
         }
     }
+    cgroup_.remove();
     unmount_below(root_, place_.directory());
     added_.clear();
 }

@@ -3,6 +3,7 @@
 
 #include "config/schema.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
+#include "runtime-plugin/shim/vm/cgroup.hpp"
 #include "runtime-plugin/shim/vm/guest.hpp"
 #include "runtime-plugin/shim/vm/place.hpp"
 #include "runtime-plugin/shim/vm/plugin.hpp"
@@ -60,6 +61,8 @@ class Sandbox {
     static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
     boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
     boost::asio::awaitable<void> tear_down();
+    /// What the guest said last, with enable_debug; the file goes with the sandbox.
+    void log_console() const;
     boost::asio::awaitable<void> attach(const oci::Spec& spec, Added& added,
                                         agent::ContainerSpec& container);
     boost::asio::awaitable<void> undo(std::shared_ptr<Added> added);
@@ -77,6 +80,7 @@ class Sandbox {
     config::Configuration configuration_;
     /// The pod's: CRI tells it for the sandbox alone, whose uts namespace containers would share.
     std::string hostname_;
+    HostCgroup cgroup_;
     bool running_ = false, stopping_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;

@@ -5,10 +5,12 @@
 #include "options.pb.h"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "runtime-plugin/shim/vm/cgroup.hpp"
 #include "runtime-plugin/shim/vm/command_line.hpp"
 #include "runtime-plugin/shim/vm/mount.hpp"
 #include "runtime-plugin/shim/vm/place.hpp"
 #include "runtime-plugin/shim/vm/sandbox.hpp"
+#include "test/unit/plugin/temp_dir.hpp"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/any.pb.h>
@@ -68,6 +70,27 @@ TEST(ShimPlace, OneDirectoryForEachSandbox) {
     EXPECT_THROW(Place(root, "k8s.io", std::string(76, 'a')), ttrpc::Error);
     for (const char* name : {"", "..", "a/b", "a__b", "-a", "a.", "a b"})
         EXPECT_THROW(Place(root, "ns", name), ttrpc::Error) << name;
+}
+
+TEST(ShimCgroup, IsWhereTheSpecSays) {
+    const plugin::TempDir dir;
+    const vfio::HostRoot root(dir.path());
+    EXPECT_EQ(HostCgroup(root, "/default/c1").directory(), "") << "no unified hierarchy";
+    std::filesystem::create_directories(dir.path() / "sys/fs/cgroup/default/c1");
+    dir.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+    for (const char* none : {"", "/", "system.slice:cri:c1", "/a/../../b"})
+        EXPECT_EQ(HostCgroup(root, none).directory(), "") << none;
+    const HostCgroup group(root, "/default/c1");
+    EXPECT_EQ(group.directory(), dir.path() / "sys/fs/cgroup/default/c1");
+    // Here nobody but the kernel makes the file; the failure says what was tried.
+    EXPECT_THROW(group.take(42), Failure);
+    dir.write("sys/fs/cgroup/default/c1/cgroup.procs", "");
+    group.take(42);
+    EXPECT_EQ(dir.read("sys/fs/cgroup/default/c1/cgroup.procs"), "42");
+    std::filesystem::remove(dir.path() / "sys/fs/cgroup/default/c1/cgroup.procs");
+    group.remove();
+    EXPECT_FALSE(std::filesystem::exists(dir.path() / "sys/fs/cgroup/default/c1"));
+    EXPECT_TRUE(std::filesystem::exists(dir.path() / "sys/fs/cgroup/default"));
 }
 
 TEST(ShimMounts, PointsWithTheirEscapes) {
