@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/agent/guest/cgroup.hpp"
+
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+#include "config/base/unique_fd.hpp"
+#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "vfio/sysfs_read.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace kata_vfio::agent {
+namespace {
+
+bool put(const std::filesystem::path& file, std::string_view text) {
+    const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+/// A "key value" line's value.
+std::uint64_t keyed(const std::string& text, std::string_view key) {
+    for (const auto line : split(text, '\n'))
+        if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ' ')
+            return vfio::number(line.substr(key.size() + 1)).value_or(0);
+    return 0;
+}
+
+} // namespace
+
+void Cgroup::prepare(const std::filesystem::path& mount) {
+    for (const auto* controller : {"+cpu", "+memory", "+pids"})
+        put(mount / "cgroup.subtree_control", controller);
+}
+
+Cgroup::Cgroup(const std::filesystem::path& mount, const std::string& container)
+    : path_(mount / container) {}
+
+void Cgroup::make() const {
+    if (::mkdir(path_.c_str(), 0755) != 0 && errno != EEXIST)
+        throw SystemError("can't make the container's cgroup", errno);
+}
+void Cgroup::enter() const {
+    if (!put(path_ / "cgroup.procs", "0"))
+        throw SystemError("can't enter the container's cgroup", errno);
+}
+void Cgroup::kill_all() const {
+    put(path_ / "cgroup.kill", "1");
+}
+void Cgroup::remove() const noexcept {
+    ::rmdir(path_.c_str());
+}
+std::vector<std::uint32_t> Cgroup::processes() const {
+    std::vector<std::uint32_t> pids;
+    const auto text = read_file(path_ / "cgroup.procs").value_or("");
+    for (const auto line : split(text, '\n'))
+        if (const auto pid = vfio::number(line))
+            pids.push_back(static_cast<std::uint32_t>(*pid));
+    return pids;
+}
+Usage Cgroup::usage() const {
+    const auto cpu = read_file(path_ / "cpu.stat").value_or("");
+    const auto memory = read_file(path_ / "memory.stat").value_or("");
+    const auto one = [&](const char* file) {
+        return vfio::number_attribute(path_ / file).value_or(0);
+    };
+    Usage used;
+    used.cpu_usec = keyed(cpu, "usage_usec");
+    used.user_usec = keyed(cpu, "user_usec");
+    used.system_usec = keyed(cpu, "system_usec");
+    used.memory = one("memory.current");
+    used.anonymous = keyed(memory, "anon");
+    used.file = keyed(memory, "file");
+    used.processes = one("pids.current");
+    return used;
+}
+
+} // namespace kata_vfio::agent

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "runtime-plugin/agent/protocol/message.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::agent {
+
+/// A container's group in the guest's cgroup2 tree: what it uses, which processes it has, and the
+/// one sure way to end them all. Nothing here is a limit: the sandbox's memory and processors are.
+class Cgroup {
+  public:
+    /// Turns the controllers on for the groups below `mount`. Not fatal where one is missing.
+    static void prepare(const std::filesystem::path& mount);
+
+    /// Names, but does not make, the group.
+    Cgroup(const std::filesystem::path& mount, const std::string& container);
+    void make() const;            ///< Throws SystemError
+    void enter() const;           ///< the calling process; throws SystemError
+    void kill_all() const;        ///< SIGKILL to each process, forks in flight included
+    void remove() const noexcept; ///< when it is empty
+    std::vector<std::uint32_t> processes() const; ///< pids as the agent sees them
+    Usage usage() const;
+
+  private:
+    std::filesystem::path path_;
+};
+
+} // namespace kata_vfio::agent

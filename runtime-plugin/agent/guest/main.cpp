@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first program of a sandbox's guest.
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+#include "runtime-plugin/agent/guest/agent.hpp"
+#include "runtime-plugin/agent/guest/container.hpp"
+#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "vfio/sysfs_read.hpp"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace kata_vfio::agent {
+namespace {
+
+void mount_at(const char* type, const char* target, unsigned long flags = 0,
+              const char* data = nullptr) {
+    for (std::string path = target, made; path != made;) {
+        const auto slash = path.find('/', made.size() + 1);
+        made = path.substr(0, slash);
+        ::mkdir(made.c_str(), 0755);
+    }
+    must(::mount(type, target, type, flags, data), std::string("can't mount ") + target);
+}
+
+/// The first root file system can't be left by pivot_root; a bind mount of it, moved over it, can.
+void leave_rootfs() {
+    ::mkdir("/mnt", 0755);
+    must(::mount("/", "/mnt", nullptr, MS_BIND, nullptr), "can't bind the root");
+    must(::chdir("/mnt"), "/mnt");
+    must(::mount(".", "/", nullptr, MS_MOVE, nullptr), "can't move the root");
+    must(::chroot("."), "can't change the root");
+    must(::chdir("/"), "/");
+}
+
+void loopback_up() {
+    const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::strncpy(request.ifr_name, "lo", sizeof(request.ifr_name) - 1);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (fd)
+        ::ioctl(fd.get(), SIOCSIFFLAGS, &request);
+}
+
+std::optional<UniqueFd> port_if_there(const vfio::HostRoot& root) {
+    const auto ports = root.sys("class/virtio-ports");
+    for (const auto& port : vfio::names_in(ports))
+        if (vfio::attribute(ports / port / "name") == std::string(port_name))
+            return UniqueFd(must(::open(root.dev(port).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC),
+                                 "can't open the port"));
+    return std::nullopt;
+}
+
+/// The driver learns the port's name, and that the host has it open, by messages that it works off
+/// after it is loaded; until then there is no such port, or its other end seems closed. There is no
+/// event to wait for the latter by.
+UniqueFd open_port(const vfio::HostRoot& root) {
+    std::optional<UniqueFd> port;
+    for (int i = 0; i < 1000; ++i) {
+        if (!port)
+            port = port_if_there(root);
+        pollfd state{port ? port->get() : -1, POLLOUT, 0};
+        if (::poll(&state, 1, port ? 0 : 10) > 0 && !(state.revents & POLLHUP))
+            return std::move(*port);
+        if (port)
+            ::poll(nullptr, 0, 10);
+    }
+    throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
+}
+
+void run_guest() {
+    leave_rootfs();
+    mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("devtmpfs", "/dev", MS_NOSUID);
+    mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
+    mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+    mount_at("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    loopback_up();
+    // For containers without a name of their own.
+    constexpr std::string_view name = "sandbox";
+    ::sethostname(name.data(), name.size());
+    utsname system{};
+    ::uname(&system);
+    const vfio::HostRoot root;
+    Modules modules(root.lib("modules") / system.release);
+    modules.load_first();
+    mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
+    for (const char* path : {"/run/kata-vfio", share_directory})
+        ::mkdir(path, 0755);
+    must(::mount("share", share_directory, "9p", 0,
+                 "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"),
+         "can't mount the share");
+    // Devices that were there from the start.
+    for (const auto& address : vfio::names_in(root.sys("bus/pci/devices")))
+        if (const auto modalias =
+                vfio::attribute(root.sys("bus/pci/devices") / address / "modalias"))
+            modules.load_for_alias(*modalias);
+    Agent(open_port(root), std::move(modules)).run();
+}
+
+} // namespace
+} // namespace kata_vfio::agent
+
+int main() {
+    try {
+        kata_vfio::agent::run_guest();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "agent: %s\n", error.what());
+    }
+    // Containers have no more say: what is to be kept of them is on the share.
+    ::sync();
+    ::reboot(RB_POWER_OFF);
+    for (;;)
+        ::pause();
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/shim/vm/guest.hpp"
+
+#include "config/base/text.hpp"
+#include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/ttrpc/status.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/write.hpp>
+
+#include <array>
+#include <cerrno>
+#include <set>
+
+namespace kata_vfio::shim {
+namespace asio = boost::asio;
+using agent::Frame;
+using agent::FrameType;
+using agent::ProtocolError;
+using asio::awaitable;
+using ttrpc::Code;
+namespace {
+
+constexpr std::size_t most_given_up = 256;
+
+constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
+
+Code code_of_errno(int number) {
+    return number == ESRCH || number == ENOENT ? Code::not_found : Code::unknown;
+}
+
+} // namespace
+
+struct Guest::State : std::enable_shared_from_this<State> {
+    State(asio::io_context& context, UniqueFd port)
+        : io(context), socket(context), hello(context), lost(context) {
+        socket.assign(asio::local::stream_protocol(), port.release());
+    }
+
+    struct Process {
+        ProcessEvents events;
+        std::uint32_t out_room = agent::window, err_room = agent::window;
+        std::uint32_t in_flight = 0;
+        bool out_ended = false, err_ended = false, exited = false;
+    };
+
+    asio::io_context& io;
+    asio::local::stream_protocol::socket socket;
+    agent::FrameReader reader{agent::Sender::guest};
+    Future<agent::Hello> hello;
+    Future<std::string> lost;
+    std::map<std::uint32_t, Future<agent::Reply>> waiting;
+    /// Calls nobody waits for any longer: their late reply is dropped.
+    std::set<std::uint32_t> given_up;
+    std::map<std::uint32_t, Process> processes;
+    std::string unsent, sending;
+    std::uint32_t next_call = 1, next_process = 1;
+
+    void fail(const std::string& why) {
+        if (lost.ready())
+            return;
+        lost.set(why);
+        boost::system::error_code ignored;
+        socket.close(ignored);
+        for (auto& [id, reply] : waiting)
+            reply.set(agent::Reply{id, "the guest is gone: " + why, EPIPE, {}});
+    }
+
+    void send(std::string bytes) {
+        if (lost.ready())
+            return;
+        unsent += bytes;
+        if (sending.empty())
+            asio::co_spawn(io, write(shared_from_this()), asio::detached);
+    }
+    static awaitable<void> write(std::shared_ptr<State> self) {
+        while (!self->unsent.empty() && !self->lost.ready()) {
+            self->sending.swap(self->unsent);
+            self->unsent.clear();
+            const auto [error, count] =
+                co_await asio::async_write(self->socket, asio::buffer(self->sending), tuple);
+            self->sending.clear();
+            if (error)
+                self->fail("its port is closed (" + error.message() + ")");
+        }
+    }
+
+    static awaitable<void> read(std::shared_ptr<State> self) {
+        std::array<char, 65536> bytes;
+        while (!self->lost.ready()) {
+            const auto [error, count] =
+                co_await self->socket.async_read_some(asio::buffer(bytes), tuple);
+            if (error) {
+                self->fail("its port is closed (" + error.message() + ")");
+                co_return;
+            }
+            try {
+                self->reader.feed(std::string_view(bytes.data(), count));
+                while (auto frame = self->reader.next())
+                    self->take(std::move(*frame));
+            } catch (const ProtocolError& wrong) {
+                self->fail(std::string("the guest breaks the protocol: ") + wrong.what());
+            }
+        }
+    }
+
+    Process* find(std::uint32_t number) {
+        const auto found = processes.find(number);
+        if (found != processes.end())
+            return &found->second;
+        // One that was dropped may still speak; one that never was may not.
+        if (number == 0 || number >= next_process)
+            throw ProtocolError("a process nobody started");
+        return nullptr;
+    }
+
+    void take(Frame frame) {
+        if (!hello.ready() && frame.type != FrameType::hello && frame.type != FrameType::log)
+            throw ProtocolError("no hello first");
+        switch (frame.type) {
+        case FrameType::hello:
+            if (hello.ready())
+                throw ProtocolError("a second hello");
+            hello.set(agent::parse_hello(frame.payload));
+            return;
+        case FrameType::reply:
+            return take_reply(agent::parse_reply(frame.payload));
+        case FrameType::log:
+            return log_warning("the guest says", {{"text", frame.payload}});
+        case FrameType::stdout_data:
+        case FrameType::stderr_data: {
+            const bool is_err = frame.type == FrameType::stderr_data;
+            auto* process = find(frame.process);
+            if (!process)
+                return;
+            auto& room = is_err ? process->err_room : process->out_room;
+            if (frame.payload.size() > room || (is_err ? process->err_ended : process->out_ended))
+                throw ProtocolError("more output than there is room for");
+            room -= static_cast<std::uint32_t>(frame.payload.size());
+            return process->events.output(is_err, std::move(frame.payload));
+        }
+        case FrameType::stdout_end:
+        case FrameType::stderr_end: {
+            const bool is_err = frame.type == FrameType::stderr_end;
+            auto* process = find(frame.process);
+            if (!process || std::exchange(is_err ? process->err_ended : process->out_ended, true))
+                return;
+            return process->events.output_end(is_err);
+        }
+        case FrameType::stdin_credit: {
+            auto* process = find(frame.process);
+            if (!process)
+                return;
+            const auto bytes = agent::payload_number(frame);
+            if (bytes > process->in_flight)
+                throw ProtocolError("a credit for more than was sent");
+            process->in_flight -= bytes;
+            return process->events.stdin_credit(bytes);
+        }
+        case FrameType::exited: {
+            auto* process = find(frame.process);
+            const auto status = agent::payload_number(frame);
+            if (status > 255)
+                throw ProtocolError("an exit status over 255");
+            if (!process || std::exchange(process->exited, true))
+                return;
+            return process->events.exited(static_cast<int>(status));
+        }
+        default:
+            throw ProtocolError("a frame the guest does not send");
+        }
+    }
+
+    void take_reply(agent::Reply reply) {
+        if (given_up.erase(reply.id) > 0)
+            return;
+        const auto found = waiting.find(reply.id);
+        if (found == waiting.end())
+            throw ProtocolError("a reply nobody waits for");
+        const auto id = reply.id;
+        found->second.set(std::move(reply));
+        waiting.erase(id);
+    }
+};
+
+Guest::Guest(asio::io_context& io, UniqueFd port)
+    : state_(std::make_shared<State>(io, std::move(port))) {
+    asio::co_spawn(io, State::read(state_), asio::detached);
+}
+Guest::~Guest() {
+    state_->processes.clear();
+    state_->fail("the sandbox ends");
+}
+
+awaitable<agent::Hello> Guest::hello(std::chrono::milliseconds limit) {
+    using namespace asio::experimental::awaitable_operators;
+    const auto state = state_;
+    asio::steady_timer timer(state->io, limit);
+    const auto first = co_await (state->hello.wait() || state->lost.wait() ||
+                                 timer.async_wait(asio::use_awaitable));
+    if (first.index() == 1)
+        throw ttrpc::Error(Code::unavailable, "the guest did not come up: " + std::get<1>(first));
+    if (first.index() == 2)
+        throw ttrpc::Error(Code::deadline_exceeded,
+                           "the guest's agent did not answer within " +
+                               std::to_string(limit.count() / 1000) +
+                               " s ([agent.kata] dial_timeout); enable_debug of [hypervisor.qemu] "
+                               "keeps the guest's console");
+    const auto& said = std::get<0>(first);
+    if (said.version != agent::protocol_version)
+        throw ttrpc::Error(Code::failed_precondition, "the guest's agent speaks version " +
+                                                          std::to_string(said.version) +
+                                                          " of the protocol, this shim version " +
+                                                          std::to_string(agent::protocol_version) +
+                                                          "; make the guest image anew");
+    co_return said;
+}
+
+awaitable<boost::json::object> Guest::call(agent::Call call, std::chrono::milliseconds limit) {
+    const auto state = state_;
+    if (state->lost.ready())
+        throw ttrpc::Error(Code::unavailable, "the guest is gone: " + state->lost.value());
+    const auto id = state->next_call++;
+    agent::Request request;
+    request.id = id;
+    request.call = std::move(call);
+    auto payload = agent::to_payload(request);
+    if (payload.size() > agent::max_control)
+        throw ttrpc::Error(Code::resource_exhausted, "a request of " +
+                                                         std::to_string(payload.size()) +
+                                                         " bytes is too long for the guest");
+    Future<agent::Reply> answer(state->io);
+    state->waiting.emplace(id, answer);
+    state->send(agent::encode(FrameType::request, 0, payload));
+    const auto reply = co_await answer.wait_for(limit);
+    state->waiting.erase(id);
+    if (!reply) {
+        state->given_up.insert(id);
+        // Not to be kept for ever for a guest that never answers.
+        if (state->given_up.size() > most_given_up)
+            state->fail("it does not answer any more");
+        throw ttrpc::Error(Code::deadline_exceeded, "the guest did not answer in time");
+    }
+    if (!reply->error.empty())
+        throw ttrpc::Error(state->lost.ready() ? Code::unavailable
+                                               : code_of_errno(reply->error_number),
+                           "in the guest: " + reply->error);
+    co_return reply->value;
+}
+
+std::uint32_t Guest::add_process(ProcessEvents events) {
+    const auto number = state_->next_process++;
+    State::Process process;
+    process.events = std::move(events);
+    state_->processes.emplace(number, std::move(process));
+    return number;
+}
+void Guest::drop_process(std::uint32_t number) {
+    state_->processes.erase(number);
+}
+
+void Guest::send_stdin(std::uint32_t number, std::string_view bytes) {
+    const auto found = state_->processes.find(number);
+    if (found == state_->processes.end() || bytes.empty())
+        return;
+    found->second.in_flight += static_cast<std::uint32_t>(bytes.size());
+    state_->send(agent::encode(FrameType::stdin_data, number, bytes));
+}
+void Guest::end_stdin(std::uint32_t number) {
+    state_->send(agent::encode(FrameType::stdin_end, number));
+}
+void Guest::credit(std::uint32_t number, bool is_stderr, std::uint32_t bytes) {
+    const auto found = state_->processes.find(number);
+    if (found == state_->processes.end() || bytes == 0)
+        return;
+    (is_stderr ? found->second.err_room : found->second.out_room) += bytes;
+    state_->send(agent::encode(is_stderr ? FrameType::stderr_credit : FrameType::stdout_credit,
+                               number, agent::number_payload(bytes)));
+}
+const Future<std::string>& Guest::lost() const noexcept {
+    return state_->lost;
+}
+
+} // namespace kata_vfio::shim

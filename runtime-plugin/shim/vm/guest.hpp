@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/unique_fd.hpp"
+#include "runtime-plugin/agent/protocol/message.hpp"
+#include "runtime-plugin/shim/future.hpp"
+
+#include <boost/asio/local/stream_protocol.hpp>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace kata_vfio::shim {
+
+/// What the shim does with what the guest says about one process. Called in the io_context's
+/// thread; must not throw.
+struct ProcessEvents {
+    std::function<void(bool is_stderr, std::string bytes)> output;
+    std::function<void(bool is_stderr)> output_end;
+    std::function<void(std::uint32_t bytes)> stdin_credit;
+    std::function<void(int status)> exited;
+};
+
+/// The shim's end of the guest agent's port. One thread.
+///
+/// The guest is not trusted: what it sends is bounded and checked (runtime-plugin/agent/protocol),
+/// a stream that oversteps its window, a process nobody started or a reply nobody waits for ends
+/// the connection, which is the end of the sandbox and of nothing else.
+class Guest {
+  public:
+    Guest(boost::asio::io_context& io, UniqueFd port);
+    ~Guest();
+    Guest(const Guest&) = delete;
+    Guest& operator=(const Guest&) = delete;
+
+    /// The agent's first word. Throws ttrpc::Error: deadline_exceeded, unavailable,
+    /// failed_precondition (it speaks another version).
+    boost::asio::awaitable<agent::Hello> hello(std::chrono::milliseconds limit);
+
+    /// Throws ttrpc::Error: what the agent answers (unknown; not_found for ESRCH and ENOENT),
+    /// deadline_exceeded, unavailable when the connection ends.
+    boost::asio::awaitable<boost::json::object> call(agent::Call call,
+                                                     std::chrono::milliseconds limit);
+
+    /// A process number that was not used before; its events from now on.
+    std::uint32_t add_process(ProcessEvents events);
+    void drop_process(std::uint32_t number);
+
+    void send_stdin(std::uint32_t number, std::string_view bytes); ///< at most max_data
+    void end_stdin(std::uint32_t number);
+    /// So many bytes of the output were passed on.
+    void credit(std::uint32_t number, bool is_stderr, std::uint32_t bytes);
+
+    /// Set when the connection is of no more use, with the reason.
+    const Future<std::string>& lost() const noexcept;
+
+  private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+} // namespace kata_vfio::shim

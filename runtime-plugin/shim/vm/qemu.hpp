@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/base/unique_fd.hpp"
+#include "qemu/qmp/session.hpp"
+#include "runtime-plugin/shim/future.hpp"
+#include "runtime-plugin/shim/vm/command_line.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <memory>
+#include <string>
+
+namespace kata_vfio::shim {
+
+/// A sandbox's QEMU, child of this process. One thread.
+class Qemu {
+  public:
+    /// Starts it; its words go to `log`. Gives the shim's end of the agent's port in `agent`.
+    /// Throws Failure when it could not be started at all.
+    Qemu(boost::asio::io_context& io, Machine machine, const std::filesystem::path& log,
+         UniqueFd& agent);
+    ~Qemu(); ///< kills it when it still runs, and waits for its end
+    Qemu(const Qemu&) = delete;
+    Qemu& operator=(const Qemu&) = delete;
+
+    pid_t pid() const noexcept { return pid_; }
+    /// Until it serves QMP. Throws Failure(qemu_gone) with its last words when it ended instead.
+    boost::asio::awaitable<void> ready();
+    /// How it ended, for the log.
+    const Future<std::string>& ended() const noexcept { return ended_; }
+    /// Asks it to end (QMP quit), and after `patience` ends it.
+    boost::asio::awaitable<void> stop(std::chrono::milliseconds patience);
+    void kill() noexcept;
+
+  private:
+    static boost::asio::awaitable<void> watch(boost::asio::io_context& io, int pidfd, pid_t pid,
+                                              Future<std::string> ended);
+
+    boost::asio::io_context& io_;
+    pid_t pid_ = 0;
+    UniqueFd pidfd_;
+    UniqueFd monitor_fd_;
+    std::filesystem::path log_;
+    std::shared_ptr<qemu::Session> monitor_;
+    Future<std::string> ended_;
+};
+
+} // namespace kata_vfio::shim

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/shim/vm/sandbox.hpp"
+
+#include "config/annotations.hpp"
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/load.hpp"
+#include "config/validate.hpp"
+#include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "runtime-plugin/shim/vm/mount.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+namespace kata_vfio::shim {
+namespace asio = boost::asio;
+using asio::awaitable;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+namespace {
+
+/// For QEMU to be gone after the guest was told to switch off: measured below half a second.
+constexpr milliseconds patience{3000};
+
+} // namespace
+
+Sandbox::Sandbox(asio::io_context& io, vfio::HostRoot root, Place place, std::string config_path)
+    : io_(io), root_(std::move(root)), place_(std::move(place)),
+      config_path_(std::move(config_path)) {}
+
+Sandbox::~Sandbox() {
+    *alive_ = false;
+}
+
+Guest& Sandbox::guest() {
+    if (!running_)
+        throw ttrpc::Error(ttrpc::Code::unavailable, "the sandbox does not run");
+    return *guest_;
+}
+
+awaitable<void> Sandbox::boot(const oci::Spec& spec,
+                              std::function<void(const std::string&)> on_death) {
+    on_death_ = std::move(on_death);
+    hostname_ = spec.hostname;
+    const auto file = config_path_.empty()
+                          ? config::find(root_.root(), std::getenv("KATA_CONF_FILE"))
+                          : std::filesystem::path(config_path_);
+    config_path_ = file.native();
+    configuration_ = config::load(file);
+    config::apply_annotations(configuration_, spec.annotations);
+    config::enforce(configuration_);
+    log_with_debug(configuration_.runtime.enable_debug);
+    for (const auto& warning : configuration_.warnings)
+        log_warning("configuration", {{"text", warning.str()}});
+    std::exception_ptr failed;
+    try {
+        co_await start_machine(spec);
+    } catch (...) {
+        failed = std::current_exception();
+    }
+    if (failed) {
+        log_console();
+        co_await tear_down();
+        std::rethrow_exception(failed);
+    }
+    running_ = true;
+    asio::co_spawn(io_, watch(*this, alive_), asio::detached);
+}
+
+awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
+    plugin_ = std::make_unique<Plugin>(io_, config_path_, false);
+    make_share(place_.mounts(), place_.shared());
+    auto machine = machine_of(configuration_.hypervisor, oci::pod_size(spec.annotations),
+                              std::thread::hardware_concurrency(),
+                              ::access(root_.dev("kvm").c_str(), R_OK | W_OK) == 0);
+    machine.name = "kata-vfio-" + place_.key();
+    machine.monitor = place_.monitor();
+    machine.share = place_.shared();
+    machine.console_log = place_.at("console.log");
+    UniqueFd port;
+    qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
+    place_.remember("qemu.pid", qemu_->pid());
+    cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    try {
+        cgroup_.take(qemu_->pid());
+    } catch (const Failure& failure) {
+        // It runs as well in its parent's; only who looks for it there does not find it.
+        log_warning("QEMU stays in the shim's cgroup", {{"error", failure.what()}});
+    }
+    guest_ = std::make_unique<Guest>(io_, std::move(port));
+    co_await qemu_->ready();
+    std::string key = place_.key(), monitor = place_.monitor().native();
+    auto annotations = spec.annotations;
+    co_await plugin_->open(std::move(key), std::move(monitor), std::move(annotations));
+    const auto hello = co_await guest_->hello(seconds(configuration_.agent.dial_timeout));
+    log_info("the sandbox is up", {{"kernel", hello.kernel}, {"sandbox", place_.key()}});
+}
+
+awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
+    using namespace asio::experimental::awaitable_operators;
+    auto ended = self.qemu_->ended();
+    auto lost = self.guest_->lost();
+    const auto first = co_await (ended.wait() || lost.wait());
+    if (!*alive || self.stopping_)
+        co_return;
+    const auto why = first.index() == 0 ? "QEMU ended: " + std::get<0>(first) : std::get<1>(first);
+    log_error("the sandbox is gone", {{"why", why}});
+    self.log_console();
+    self.stopping_ = true;
+    self.running_ = false;
+    // What the guest can't be trusted to keep to any more, it is not left to go on with.
+    self.qemu_->kill();
+    co_await ended.wait_for(seconds(10));
+    if (!*alive)
+        co_return;
+    self.on_death_(why);
+    co_await self.tear_down();
+}
+
+awaitable<void> Sandbox::stop() {
+    if (stopping_)
+        co_return;
+    stopping_ = true;
+    running_ = false;
+    try {
+        agent::Call call = agent::PowerOff();
+        co_await guest_->call(std::move(call), seconds(1));
+        co_await qemu_->ended().wait_for(patience);
+    } catch (const ttrpc::Error& error) {
+        log_warning("the guest was not told to switch off", {{"error", error.what()}});
+    }
+    co_await tear_down();
+}
+
+void Sandbox::log_console() const {
+    try {
+        const auto text = read_file(place_.at("console.log")).value_or("");
+        if (!text.empty())
+            log_error(
+                "the guest's console, its end",
+                {{"text", text.substr(text.size() - std::min<std::size_t>(text.size(), 3000))}});
+    } catch (const Failure& failure) {
+        log_warning("the guest's console can't be read", {{"error", failure.what()}});
+    }
+}
+
+void Sandbox::kill() noexcept {
+    if (running_)
+        qemu_->kill();
+}
+
+awaitable<void> Sandbox::tear_down() {
+    guest_.reset();
+    if (qemu_)
+        co_await qemu_->stop(patience);
+    if (plugin_) {
+        try {
+            std::string key = place_.key();
+            co_await plugin_->release(std::move(key));
+        } catch (const Failure& failure) {
+            log_error("devices are not given back; kata-vfio reconcile tries again",
+                      {{"error", failure.what()}});
+        }
+    }
+    cgroup_.remove();
+    unmount_below(root_, place_.directory());
+    added_.clear();
+}
+
+} // namespace kata_vfio::shim

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/schema.hpp"
+#include "runtime-plugin/shim/oci/spec.hpp"
+#include "runtime-plugin/shim/vm/cgroup.hpp"
+#include "runtime-plugin/shim/vm/guest.hpp"
+#include "runtime-plugin/shim/vm/place.hpp"
+#include "runtime-plugin/shim/vm/plugin.hpp"
+#include "runtime-plugin/shim/vm/qemu.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kata_vfio::shim {
+
+/// A sandbox: QEMU, the guest in it, and its plugin. One thread.
+class Sandbox {
+  public:
+    Sandbox(boost::asio::io_context& io, vfio::HostRoot root, Place place, std::string config_path);
+    ~Sandbox();
+    Sandbox(const Sandbox&) = delete;
+    Sandbox& operator=(const Sandbox&) = delete;
+
+    /// Policy, machine, guest, plugin; in that order, so that a wrong configuration is refused
+    /// before anything is started. When it throws nothing is left of it. `on_death` is called once
+    /// when the machine ends without stop().
+    boost::asio::awaitable<void> boot(const oci::Spec& spec,
+                                      std::function<void(const std::string& why)> on_death);
+    /// The guest switched off, QEMU ended, every device given back, the share unmounted. Never
+    /// throws: what did not work is logged, and remembered by the plugin.
+    boost::asio::awaitable<void> stop();
+
+    /// Ends the machine at once; on_death follows. For a guest that can't be reached any more.
+    void kill() noexcept;
+
+    bool running() const noexcept { return running_; }
+    pid_t pid() const noexcept { return qemu_ ? qemu_->pid() : 0; }
+    Guest& guest();
+
+    /// Puts a container's root file system and bind mounts into the share, and its VFIO devices
+    /// into the guest; gives what the agent is to be told. When it throws, all of it is undone.
+    struct Rootfs {
+        std::string type, source;
+        std::vector<std::string> options;
+    };
+    boost::asio::awaitable<agent::ContainerSpec> add(const std::string& id, const oci::Spec& spec,
+                                                     const std::filesystem::path& bundle,
+                                                     const std::vector<Rootfs>& rootfs);
+    /// The mirror of add().
+    boost::asio::awaitable<void> remove(const std::string& id);
+
+  private:
+    struct Added {
+        std::vector<std::string> names;   ///< in mounts/
+        std::vector<std::string> devices; ///< as attached
+    };
+    static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
+    boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
+    boost::asio::awaitable<void> tear_down();
+    /// What the guest said last, with enable_debug; the file goes with the sandbox.
+    void log_console() const;
+    boost::asio::awaitable<void> attach(const oci::Spec& spec, Added& added,
+                                        agent::ContainerSpec& container);
+    boost::asio::awaitable<void> undo(std::shared_ptr<Added> added);
+    void add_root(const std::string& id, const oci::Spec& spec, const std::filesystem::path& bundle,
+                  const std::vector<Rootfs>& rootfs, Added& added, agent::ContainerSpec& container);
+    void add_mounts(const std::string& id, const oci::Spec& spec, Added& added,
+                    agent::ContainerSpec& container);
+    std::string new_place(const std::string& name, bool directory, Added& added);
+    std::string host_node(const oci::Device& device) const;
+
+    boost::asio::io_context& io_;
+    vfio::HostRoot root_;
+    Place place_;
+    std::string config_path_;
+    config::Configuration configuration_;
+    /// The pod's: CRI tells it for the sandbox alone, whose uts namespace containers would share.
+    std::string hostname_;
+    HostCgroup cgroup_;
+    bool running_ = false, stopping_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    std::function<void(const std::string&)> on_death_;
+    std::unique_ptr<Plugin> plugin_;
+    std::unique_ptr<Qemu> qemu_;
+    std::unique_ptr<Guest> guest_;
+    /// Shared with the add() under way, which the machine's end may overtake.
+    std::map<std::string, std::shared_ptr<Added>> added_;
+};
+
+/// Whether a node of that name below /dev is a VFIO group or device, and not VFIO's container node.
+bool is_vfio_node(const std::string& name) noexcept;
+
+} // namespace kata_vfio::shim

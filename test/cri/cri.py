@@ -1,0 +1,116 @@
+#!/usr/bin/python3 -I
+# SPDX-License-Identifier: Apache-2.0
+"""A CRI client for the tests, a call a line.
+
+    cri.py run-pod NAME [KEY=VALUE...]             RunPodSandbox with annotations; prints its id
+    cri.py run POD-ID NAME IMAGE [-d NODE]... -- CMD...    CreateContainer and StartContainer; its id
+    cri.py exec CONTAINER-ID CMD...                ExecSync; its output and exit status
+    cri.py stop CONTAINER-ID SECONDS | remove CONTAINER-ID
+    cri.py stop-pod POD-ID | remove-pod POD-ID
+
+CONTAINERD_ADDRESS: containerd's socket. CRI_MODULES: a folder for what protoc makes of cri.proto.
+Exit status 1: the call failed, with CRI's words on stderr. Pods have the node's network.
+"""
+
+import os
+import subprocess
+import sys
+
+here = os.path.dirname(os.path.realpath(__file__))
+HANDLER = "kata-vfio"
+
+
+def messages():
+    folder = os.environ["CRI_MODULES"]
+    if not os.path.exists(os.path.join(folder, "cri_pb2.py")):
+        subprocess.run(["protoc", f"--python_out={folder}", f"-I{here}", "cri.proto"], check=True)
+    sys.path.insert(0, folder)
+    import cri_pb2
+
+    return cri_pb2
+
+
+class Client:
+    def __init__(self):
+        import grpc
+
+        self.m = messages()
+        self.channel = grpc.insecure_channel("unix://" + os.environ["CONTAINERD_ADDRESS"])
+
+    def call(self, method, request, answer):
+        stub = self.channel.unary_unary(
+            f"/runtime.v1.RuntimeService/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        return stub(request, timeout=150)
+
+    def node_namespaces(self):
+        return self.m.NamespaceOption(network=2, pid=1)
+
+    def pod_config(self, name, annotations=()):
+        config = self.m.PodSandboxConfig()
+        config.metadata.name = config.metadata.uid = name
+        config.metadata.namespace = "test"
+        config.log_directory = "/tmp/cri-logs"
+        config.linux.security_context.namespace_options.CopyFrom(self.node_namespaces())
+        config.annotations.update(annotations)
+        return config
+
+    def run_pod(self, name, *pairs):
+        annotations = dict(pair.split("=", 1) for pair in pairs)
+        request = self.m.RunPodSandboxRequest(config=self.pod_config(name, annotations), runtime_handler=HANDLER)
+        print(self.call("RunPodSandbox", request, self.m.RunPodSandboxResponse).pod_sandbox_id)
+
+    def run(self, pod, name, image, *words):
+        words = list(words)
+        config = self.m.ContainerConfig(image=self.m.ImageSpec(image=image), log_path=f"{name}.log")
+        config.metadata.name = name
+        while words[0] == "-d":
+            config.devices.add(container_path=words[1], host_path=words[1], permissions="rwm")
+            words = words[2:]
+        config.command.extend(words[1:])
+        config.linux.security_context.namespace_options.CopyFrom(self.node_namespaces())
+        request = self.m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=self.pod_config(name))
+        made = self.call("CreateContainer", request, self.m.ContainerId)
+        print(made.container_id, flush=True)
+        self.call("StartContainer", made, self.m.Empty)
+
+    def exec(self, container, *command):
+        request = self.m.ExecSyncRequest(container_id=container, cmd=command, timeout=60)
+        answer = self.call("ExecSync", request, self.m.ExecSyncResponse)
+        sys.stdout.buffer.write(answer.stdout)
+        sys.stderr.buffer.write(answer.stderr)
+        return answer.exit_code
+
+    def stop(self, container, seconds):
+        request = self.m.StopContainerRequest(container_id=container, timeout=int(seconds))
+        self.call("StopContainer", request, self.m.Empty)
+
+    def remove(self, container):
+        self.call("RemoveContainer", self.m.ContainerId(container_id=container), self.m.Empty)
+
+    def stop_pod(self, pod):
+        self.call("StopPodSandbox", self.m.PodSandboxRequest(pod_sandbox_id=pod), self.m.Empty)
+
+    def remove_pod(self, pod):
+        self.call("RemovePodSandbox", self.m.PodSandboxRequest(pod_sandbox_id=pod), self.m.Empty)
+
+
+VERBS = {"run-pod", "run", "exec", "stop", "remove", "stop-pod", "remove-pod"}
+
+
+def main(words):
+    if not words or words[0] not in VERBS:
+        sys.exit(__doc__)
+    import grpc
+
+    try:
+        return getattr(Client(), words[0].replace("-", "_"))(*words[1:]) or 0
+    except grpc.RpcError as error:
+        print(error.details(), file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the scenarios of this folder: a containerd of their own, and what they look at.
+# Sourced by bash scripts that run in the lab's L1. CRI_KERNEL, CRI_INITRD, CRI_IMAGE: test/cri/run.
+cri=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$cri/../scenarios/lib.sh"
+
+image=localhost/tools:1
+runtime=io.containerd.kata-vfio.v2
+# A tmpfs: the overlay of L1's root can't carry another one.
+place=/run/cri
+mkdir -p $place/{etc,root,state}
+export KATA_CONF_FILE=$place/etc/configuration.toml
+export CONTAINERD_ADDRESS=$place/containerd.sock
+
+configuration() {
+    cat <<TOML
+[hypervisor.qemu]
+path = "/usr/bin/qemu-system-x86_64"
+kernel = "$CRI_KERNEL"
+initrd = "$CRI_INITRD"
+machine_type = "pc"
+hotplug_vfio_on_root_bus = true
+default_memory = 256
+# The lab's guest is its own, and every trap costs emulated time.
+kernel_params = "nokaslr mitigations=off"
+enable_debug = true
+
+[agent.kata]
+# A guest in an emulated machine, on a build machine that may have more to do.
+dial_timeout = 110
+
+[runtime]
+enable_debug = true
+TOML
+}
+
+start_containerd() {
+    [ -d /sys/fs/cgroup/init.scope ] || mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
+    cat >$place/etc/containerd.toml <<TOML
+version = 2
+root = "$place/root"
+state = "$place/state"
+[grpc]
+  address = "$CONTAINERD_ADDRESS"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$place/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "$image"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio]
+    runtime_type = "$runtime"
+    pod_annotations = ["io.katacontainers.*"]
+    privileged_without_host_devices = true
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio.options]
+      ConfigPath = "$KATA_CONF_FILE"
+TOML
+    containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
+    containerd_pid=$!
+    local i
+    for ((i = 0; i < 300; i++)); do
+        if ctr version >/dev/null 2>&1; then return; fi
+        kill -0 $containerd_pid 2>/dev/null || break
+        # containerd tells nobody when it serves.
+        sleep 0.1
+    done
+    tail -n 20 $place/containerd.log >&2
+    echo "cri: containerd does not serve" >&2
+    exit 1
+}
+
+# What a sandbox has on the host beyond devices: processes, mounts, files.
+sandbox_picture() {
+    echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio' || true)"
+    echo "mounts: $(grep -c kata-vfio /proc/self/mountinfo || true)"
+    echo "places: $(ls /run/kata-vfio/vm 2>/dev/null | tr '\n' ' ')"
+}
+
+# settled WANTED: sandbox_picture, once it is that, or as it is after 20 s: a shim that was shut down
+# ends after the client has its answer.
+settled() {
+    local i picture
+    for ((i = 0; i < 200; i++)); do
+        picture=$(sandbox_picture)
+        [ "$picture" = "$1" ] && break
+        sleep 0.1
+    done
+    printf '%s\n' "$picture"
+}
+
+# status CMD...: runs it, shows it, and keeps its output in $answer and its exit status in $code.
+status() {
+    printf '$ %s\n' "$*"
+    code=0
+    answer=$("$@" 2>&1) || code=$?
+    [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+}
+
+cri_logs() {
+    echo "--- containerd and the shims, at the end"
+    grep -vE 'level=(info|debug).*(loading plugin|skip loading)' $place/containerd.log | tail -n 60
+}

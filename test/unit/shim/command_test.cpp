@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/shim/command/arguments.hpp"
+
+#include "config/base/failure.hpp"
+#include "options.pb.h"
+#include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "runtime-plugin/shim/vm/cgroup.hpp"
+#include "runtime-plugin/shim/vm/command_line.hpp"
+#include "runtime-plugin/shim/vm/mount.hpp"
+#include "runtime-plugin/shim/vm/place.hpp"
+#include "runtime-plugin/shim/vm/sandbox.hpp"
+#include "test/unit/plugin/temp_dir.hpp"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/any.pb.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace kata_vfio::shim {
+namespace {
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(ShimArguments, AsContainerdWritesThem) {
+    const auto a =
+        parse_arguments({"-namespace", "k8s.io", "-address", "/run/c.sock", "-publish-binary",
+                         "/usr/bin/containerd", "-id", "x", "-debug", "start"});
+    EXPECT_EQ(a.action, Arguments::Action::start);
+    EXPECT_EQ(a.containerd_namespace, "k8s.io");
+    EXPECT_EQ(a.id, "x");
+    EXPECT_TRUE(a.debug);
+    const auto b = parse_arguments({"--namespace=ns", "-id=y", "-bundle", "/b", "delete"});
+    EXPECT_EQ(b.action, Arguments::Action::remove);
+    EXPECT_EQ(b.bundle, "/b");
+    EXPECT_EQ(parse_arguments({"-v"}).action, Arguments::Action::version);
+}
+
+TEST(ShimArguments, WrongOnes) {
+    for (const auto& words : std::initializer_list<std::vector<std::string>>{
+             {},
+             {"-id", "x", "start"},
+             {"-namespace", "n", "start"},
+             {"-id"},
+             {"-what", "x"},
+             {"-namespace", "n", "-id", "x", "run"},
+             {"-namespace", "n", "-id", "x", "start", "start"}})
+        EXPECT_THROW(parse_arguments(words), ttrpc::Error);
+}
+
+TEST(ShimArguments, OptionsOfTheRuntime) {
+    runtimeoptions::v1::Options options;
+    options.set_config_path("/etc/x.toml");
+    google::protobuf::Any any;
+    any.set_type_url("runtimeoptions.v1.Options");
+    any.set_value(options.SerializeAsString());
+    EXPECT_EQ(config_path_of(any.SerializeAsString()), "/etc/x.toml");
+    EXPECT_EQ(config_path_of(""), "");
+    EXPECT_EQ(config_path_of("\xff\xff"), "");
+    any.set_type_url("containerd.runc.v1.Options");
+    EXPECT_EQ(config_path_of(any.SerializeAsString()), "");
+}
+
+TEST(ShimPlace, OneDirectoryForEachSandbox) {
+    const vfio::HostRoot root;
+    EXPECT_EQ(Place(root, "default", "c1").directory(), "/run/kata-vfio/vm/default__c1");
+    EXPECT_NO_THROW(Place(root, "k8s.io", std::string(64, 'a')));
+    EXPECT_THROW(Place(root, "k8s.io", std::string(76, 'a')), ttrpc::Error);
+    for (const char* name : {"", "..", "a/b", "a__b", "-a", "a.", "a b"})
+        EXPECT_THROW(Place(root, "ns", name), ttrpc::Error) << name;
+}
+
+TEST(ShimCgroup, IsWhereTheSpecSays) {
+    const plugin::TempDir dir;
+    const vfio::HostRoot root(dir.path());
+    EXPECT_EQ(HostCgroup(root, "/default/c1").directory(), "") << "no unified hierarchy";
+    std::filesystem::create_directories(dir.path() / "sys/fs/cgroup/default/c1");
+    dir.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+    for (const char* none : {"", "/", "system.slice:cri:c1", "/a/../../b"})
+        EXPECT_EQ(HostCgroup(root, none).directory(), "") << none;
+    const HostCgroup group(root, "/default/c1");
+    EXPECT_EQ(group.directory(), dir.path() / "sys/fs/cgroup/default/c1");
+    // Here nobody but the kernel makes the file; the failure says what was tried.
+    EXPECT_THROW(group.take(42), Failure);
+    dir.write("sys/fs/cgroup/default/c1/cgroup.procs", "");
+    group.take(42);
+    EXPECT_EQ(dir.read("sys/fs/cgroup/default/c1/cgroup.procs"), "42");
+    std::filesystem::remove(dir.path() / "sys/fs/cgroup/default/c1/cgroup.procs");
+    group.remove();
+    EXPECT_FALSE(std::filesystem::exists(dir.path() / "sys/fs/cgroup/default/c1"));
+    EXPECT_TRUE(std::filesystem::exists(dir.path() / "sys/fs/cgroup/default"));
+}
+
+TEST(ShimMounts, PointsWithTheirEscapes) {
+    EXPECT_THAT(
+        mount_points("22 1 0:20 / /proc rw - proc proc rw\n"
+                     "30 22 0:21 / /a\\040b\\134c rw shared:1 - tmpfs tmpfs rw\nshort line\n"),
+        ElementsAre("/proc", "/a b\\c"));
+}
+
+TEST(ShimLog, AValueCannotForgeALine) {
+    EXPECT_EQ(log_value("a\"b\nlevel=info \x1b[0m"), "\"a\\\"b\\nlevel=info \\x1b[0m\"");
+    EXPECT_LT(log_value(std::string(100000, 'x')).size(), 5000u);
+}
+
+TEST(ShimVfioNode, IsTold) {
+    EXPECT_TRUE(is_vfio_node("vfio/42"));
+    EXPECT_TRUE(is_vfio_node("vfio/devices/vfio0"));
+    EXPECT_FALSE(is_vfio_node("vfio/vfio"));
+    EXPECT_FALSE(is_vfio_node("null"));
+}
+
+config::Hypervisor hypervisor() {
+    config::Hypervisor h;
+    h.kernel = "/k";
+    h.initrd = "/i";
+    h.hotplug_vfio_on_root_bus = true;
+    return h;
+}
+
+TEST(ShimMachine, SizedByThePod) {
+    oci::Size size;
+    size.vcpus = 3;
+    size.memory_mib = 512;
+    const auto machine = machine_of(hypervisor(), size, 8, true);
+    EXPECT_EQ(machine.vcpus, 4);
+    EXPECT_EQ(machine.memory_mib, 2048 + 512);
+    EXPECT_EQ(machine_of(hypervisor(), size, 2, true).vcpus, 2);
+    auto all = hypervisor();
+    all.default_vcpus = -1;
+    EXPECT_EQ(machine_of(all, {}, 8, true).vcpus, 8);
+    EXPECT_GE(memlock_bytes(machine), std::uint64_t{2560} << 20);
+}
+
+TEST(ShimMachine, WithoutKvmOnlyWhenAsked) {
+    EXPECT_THROW(machine_of(hypervisor(), {}, 1, false), Failure);
+    auto emulated = hypervisor();
+    emulated.machine_accelerators = "accel=tcg";
+    EXPECT_FALSE(machine_of(emulated, {}, 1, true).kvm);
+}
+
+TEST(ShimMachine, CommandLine) {
+    auto machine = machine_of(hypervisor(), {}, 1, true);
+    machine.monitor = "/run/a,b/qmp.sock";
+    machine.share = "/run/a,b/shared";
+    machine.kernel_params = "x=y";
+    machine.monitor_fd = 5;
+    machine.agent_fd = 6;
+    const auto args = command_line(machine);
+    EXPECT_THAT(args, Contains("pc,accel=kvm"));
+    EXPECT_THAT(args, Contains("socket,id=plugin,path=/run/a,,b/qmp.sock,server=on,wait=off"));
+    EXPECT_THAT(args, Contains("-nodefaults"));
+    EXPECT_THAT(args, Contains(HasSubstr("spawn=deny")));
+    EXPECT_THAT(args, Contains(HasSubstr("path=/run/a,,b/shared")));
+    const auto append = std::ranges::find(args, "-append");
+    ASSERT_NE(append, args.end());
+    EXPECT_THAT(*(append + 1), HasSubstr("quiet x=y"));
+}
+
+} // namespace
+} // namespace kata_vfio::shim
