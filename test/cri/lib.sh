@@ -28,7 +28,7 @@ enable_debug = true
 
 [agent.kata]
 # A guest in an emulated machine, on a build machine that may have more to do.
-dial_timeout = 110
+dial_timeout = 250
 
 [runtime]
 enable_debug = true
