@@ -43,7 +43,7 @@ class Client:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return stub(request, timeout=150)
+        return stub(request, timeout=300)
 
     def node_namespaces(self):
         return self.m.NamespaceOption(network=2, pid=1)
