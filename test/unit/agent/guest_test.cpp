@@ -51,7 +51,7 @@ const auto* const quiet = ::testing::AddGlobalTestEnvironment(new Quiet);
 
 TEST(Uevent, OfTheKernel) {
     const std::string message("add@/devices/x\0ACTION=add\0MODALIAS=pci:v1\0DEVNAME=dri/card0\0",
-                              62);
+                              60);
     const auto event = parse_uevent(message);
     ASSERT_TRUE(event);
     EXPECT_EQ(event->action, "add");
