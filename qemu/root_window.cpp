@@ -114,10 +114,6 @@ class Gaps {
 
 } // namespace
 
-bool operator==(const WantedBar& a, const WantedBar& b) noexcept {
-    return a.index == b.index && a.size == b.size && a.is_64bit == b.is_64bit;
-}
-
 std::vector<AddressRange> parse_taken(const json::value& query_pci) {
     std::vector<AddressRange> taken;
     const auto* buses = query_pci.if_array();

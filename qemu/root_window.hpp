@@ -45,6 +45,7 @@ struct WantedBar {
     int index = 0;
     std::uint64_t size = 0; ///< a power of two; it is placed at a multiple of it
     bool is_64bit = false;
+    bool operator==(const WantedBar&) const noexcept = default;
 };
 
 /// The first BAR, largest first, that finds no gap, and the largest one there is for it.
@@ -53,7 +54,6 @@ struct Misfit {
     std::uint64_t largest_gap = 0; ///< of addresses that the BAR may have, aligned for it
     bool operator==(const Misfit&) const = default;
 };
-bool operator==(const WantedBar& a, const WantedBar& b) noexcept;
 
 /// nullopt: they all fit, or nothing can be said (see settled()). 64-bit BARs go high where there
 /// is room, as the guest's kernel does, and low otherwise.

@@ -20,11 +20,15 @@ void check(const DeviceRequest& request, std::string_view uuid) {
         require(node->path.starts_with('/') && node->path.find('\0') == std::string::npos,
                 "a node's path is absolute, and C sees all of it");
     if (const auto* vgpu = std::get_if<VgpuRequest>(&request)) {
-        check_component(vgpu->type);
+        if (vgpu->type)
+            check_component(*vgpu->type);
         if (vgpu->parent)
             check_component(*vgpu->parent);
         require(vgpu->uuid.has_value() == !uuid.empty(), "a UUID that is given is taken");
     } else {
+        if (const auto* function = std::get_if<SriovRequest>(&request);
+            function && function->parent)
+            check_component(*function->parent);
         require(uuid.empty(), "a UUID comes only with a vGPU to be made");
     }
 }
