@@ -2,6 +2,7 @@
 // Devices by their own nodes and /dev/iommu: where configuration, kernel and QEMU all offer it.
 #include "test/abi/world.hpp"
 
+#include <boost/json.hpp>
 #include <gmock/gmock.h>
 
 namespace kata_vfio::abi_test {
