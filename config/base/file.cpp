@@ -5,7 +5,9 @@
 #include "config/base/unique_fd.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -75,7 +77,8 @@ Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mo
             ::fchown(fd.get(), old.st_uid, old.st_gid) != 0)
             throw host_failure(errno, "can't keep the owner of " + target_.string());
         write_all(fd.get(), bytes, target_);
-        if (::fsync(fd.get()) != 0)
+        in_memory_ = in_memory(fd.get());
+        if (!in_memory_ && ::fsync(fd.get()) != 0)
             throw host_failure(errno, "can't sync " + target_.string());
     } catch (...) {
         ::unlink(name.c_str());
@@ -93,6 +96,8 @@ std::optional<Failure> Replacement::commit() {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0)
         throw host_failure(errno, "can't replace " + target_.string());
     temporary_.clear();
+    if (in_memory_)
+        return std::nullopt;
     try {
         sync_directory(target_.parent_path());
     } catch (const Failure& failure) {
@@ -104,6 +109,12 @@ std::optional<Failure> Replacement::commit() {
 void write_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
     if (const auto unsynced = Replacement(path, bytes, mode).commit())
         throw Failure(*unsynced);
+}
+
+bool in_memory(int fd) noexcept {
+    struct statfs about = {};
+    return ::fstatfs(fd, &about) == 0 &&
+           (about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC);
 }
 
 void sync_directory(const fs::path& directory) {

@@ -33,7 +33,8 @@ class Replacement {
   public:
     Replacement(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600);
     Replacement(Replacement&& other) noexcept
-        : target_(std::move(other.target_)), temporary_(std::exchange(other.temporary_, {})) {}
+        : target_(std::move(other.target_)), in_memory_(other.in_memory_),
+          temporary_(std::exchange(other.temporary_, {})) {}
     Replacement& operator=(Replacement&&) = delete;
     ~Replacement();
 
@@ -45,8 +46,13 @@ class Replacement {
 
   private:
     std::filesystem::path target_;
-    std::string temporary_; ///< "" once it is in its place
+    bool in_memory_ = false; ///< its file system is, see in_memory()
+    std::string temporary_;  ///< "" once it is in its place
 };
+
+/// Whether `fd` is in a file system that lives in memory (tmpfs, ramfs), as /run does: a sync does
+/// nothing there (noop_fsync of mm/shmem.c and fs/ramfs), and no kill takes what is written.
+bool in_memory(int fd) noexcept;
 
 /// fsync of a directory, so that a name made or removed in it is on disk.
 void sync_directory(const std::filesystem::path& directory);

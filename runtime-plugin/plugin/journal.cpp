@@ -41,11 +41,13 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
     fd_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
     if (!fd_)
         throw host_failure(errno, "can't start the journal " + path.string());
+    in_memory_ = in_memory(fd_.get());
     json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
     line["ids"] = json::value_from(ids);
     // Synced with the first intent; the name must be there before that one counts.
     append(json::serialize(line), false);
-    sync_directory(directory_);
+    if (!in_memory_)
+        sync_directory(directory_);
     crash_point(CrashPoint::journal_begun);
 }
 
@@ -87,7 +89,8 @@ void Journal::clear() {
     fs::remove(directory_ / file_name, ec);
     if (ec)
         throw host_failure(ec.value(), "can't remove " + (directory_ / file_name).string());
-    sync_directory(directory_);
+    if (!in_memory_)
+        sync_directory(directory_);
     crash_point(CrashPoint::journal_cleared);
 }
 
@@ -105,7 +108,7 @@ void Journal::append(std::string line, bool sync) {
         throw host_failure(error, "can't write " + (directory_ / file_name).string());
     }
     size_ += line.size();
-    if (sync && ::fdatasync(fd_.get()) != 0)
+    if (sync && !in_memory_ && ::fdatasync(fd_.get()) != 0)
         throw host_failure(errno, "can't sync " + (directory_ / file_name).string());
 }
 

@@ -46,7 +46,8 @@ class Journal {
 
     std::filesystem::path directory_;
     UniqueFd fd_;
-    std::size_t size_ = 0; ///< of the whole lines in the file
+    bool in_memory_ = false; ///< its file system is: a sync does nothing there
+    std::size_t size_ = 0;   ///< of the whole lines in the file
     std::string operation_;
     std::vector<Step> steps_;
 };

@@ -204,6 +204,9 @@ void Sandbox::require_limits(const std::vector<Target>& targets, const SandboxSt
         else if (target.attachment.kind == Kind::pci)
             functions.push_back(vfio::read_function(
                 context_.root, vfio::PciAddress::require(target.attachment.host_address)));
+    // A vGPU pins what its driver maps, page by page, and has no BARs that the root bus must place.
+    if (functions.empty())
+        return;
     const bool pinned =
         std::any_of(state.attachments.begin(), state.attachments.end(), [](const auto& attached) {
             return attached.kind == Kind::pci && attached.plugged();
