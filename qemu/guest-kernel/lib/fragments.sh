@@ -44,7 +44,7 @@ list_options() { # OUT
 }
 
 # What decides the .config, for `build` to see whether it is out of date.
-fragments_sum() { cat "$here/config-version" "${fragments[@]}" "$tree/localversion.conf" | sha256sum | cut -d' ' -f1; }
+fragments_sum() { cat "$here/config-version" "${fragments[@]}" "$tree/suffix.conf" | sha256sum | cut -d' ' -f1; }
 
 kernel_make() {
     # LOCALVERSION empty: a source in git gets no "+" behind its version.
@@ -54,12 +54,14 @@ kernel_make() {
 # $tree/.config from the fragments; left alone, with its time, when it would be the same.
 merge_fragments() {
     list_fragments
-    printf 'CONFIG_LOCALVERSION="%s"\n' "$suffix" >"$tree/localversion.conf"
+    # Not localversion*: the kernel takes the text of such a file into its own name.
+    rm -f "$tree/localversion.conf"
+    printf 'CONFIG_LOCALVERSION="%s"\n' "$suffix" >"$tree/suffix.conf"
     rm -f "$tree/options"
     list_options "$tree/options"
     # -m: only merge. The script itself would run make in the source, and leave its temporary file there.
     (cd "$tree" && ARCH=x86_64 sh "$source_tree/scripts/kconfig/merge_config.sh" -m -O "$tree" \
-        "${fragments[@]}" "$tree/localversion.conf") >"$tree/merge.log" 2>&1 && [[ -s $tree/.config ]] ||
+        "${fragments[@]}" "$tree/suffix.conf") >"$tree/merge.log" 2>&1 && [[ -s $tree/.config ]] ||
         { tail -n 20 "$tree/merge.log" >&2; die "the kernel's merge_config.sh failed (above; all of it: $tree/merge.log)"; }
     mv "$tree/.config" "$tree/.config.merged"
     kernel_make KCONFIG_ALLCONFIG="$tree/.config.merged" KCONFIG_CONFIG="$tree/.config.final" allnoconfig \

@@ -86,6 +86,11 @@ prove_build() {
     for image in vmlinuz vmlinux; do
         [[ -s $(image_of $image) ]] || die "make ended well, but $(image_of $image) is not there"
     done
+    # What the guest calls itself, and the folder its modules would be looked for in.
+    local release
+    release=$(<"$tree/include/config/kernel.release")
+    [[ $release == "$kernel_version$suffix" ]] ||
+        die "the kernel calls itself $release, and must be $kernel_version$suffix: a file localversion* in $tree or in the source goes into its name"
     grep -qzs '^i915\.license=' "$tree/modules.builtin.modinfo" ||
         die "i915 is not built in: it is not in $tree/modules.builtin.modinfo"
     if grep -qz '^i915\.alias=pci:v00008086d00001616' "$tree/modules.builtin.modinfo"; then

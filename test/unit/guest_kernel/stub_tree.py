@@ -64,9 +64,14 @@ with open(final, 'w') as file:
 '''
 
 LINK = r"""
-import gzip, os, struct, subprocess, sys
+import glob, gzip, os, re, struct, subprocess, sys
 tree = sys.argv[1]
 config = open(f'{tree}/.config', 'rb').read()
+# scripts/setlocalversion: the text of each file of that name goes into the kernel's own.
+version = '6.1.192' + ''.join(open(name).read().strip() for name in sorted(glob.glob(f'{tree}/localversion*')))
+version += re.search(rb'^CONFIG_LOCALVERSION="(.*)"$', config, re.M)[1].decode()
+os.makedirs(f'{tree}/include/config', exist_ok=True)
+open(f'{tree}/include/config/kernel.release', 'w').write(version + '\n')
 elf_path, image_path = f'{tree}/vmlinux', f'{tree}/arch/x86/boot/bzImage'
 pins = ' '.join(os.environ.get(f'KBUILD_BUILD_{name}', str(os.getpid())) for name in ('USER', 'HOST', 'VERSION', 'TIMESTAMP'))
 note = struct.pack('<III4sQ', 4, 8, 18, b'Xen\0', 0x1000000) if b'CONFIG_PVH=y' in config else b''
@@ -81,7 +86,7 @@ setup[0x202:0x208] = b'HdrS' + struct.pack('<H', 0x20f)
 setup[0x20e:0x210] = struct.pack('<H', 0x100)
 setup[0x236] = 1
 setup[0x248:0x250] = struct.pack('<II', 0, len(payload))
-version = b'6.1.192-intel-gpu (kata-vfio@kata-vfio) #1 SMP\0'
+version = version.encode() + b' (kata-vfio@kata-vfio) #1 SMP\0'
 setup[0x300:0x300 + len(version)] = version
 os.makedirs(os.path.dirname(image_path), exist_ok=True)
 for path, data, step in ((elf_path, elf, 'LD      vmlinux'), (image_path, bytes(setup) + payload, 'BUILD   arch/x86/boot/bzImage')):
