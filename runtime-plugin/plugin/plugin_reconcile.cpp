@@ -57,7 +57,8 @@ void Plugin::tend(const std::string& id) {
     };
     auto done = [this, id](Ticket, Outcome&& outcome) {
         // Released by its host meanwhile: which has given everything back.
-        if (outcome.failure && outcome.failure->code() != Errc::sandbox_not_found)
+        if (outcome.failure && outcome.failure->code() != Errc::sandbox_not_found &&
+            outcome.failure->code() != Errc::cancelled)
             context_.log(LogLevel::warning,
                          "sandbox " + id + ": its own devices: " + outcome.failure->what());
     };
@@ -110,8 +111,10 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
     auto look = [&] {
         if (id.empty()) {
             report.quarantined = survey_strangers(context_, dry_run);
-            if (!dry_run)
+            if (!dry_run) {
                 context_.state.clear_removed();
+                context_.state.clear_temporaries();
+            }
         }
         std::vector<std::string> ids;
         if (!id.empty())
@@ -146,8 +149,10 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
         if (!dry_run && id.empty())
             for (const auto& parent : enabled_parents(context_.state))
                 try {
-                    disable_unused_functions(context_.root, context_.state, context_.claims, parent,
-                                             std::chrono::seconds(1));
+                    if (auto kept =
+                            disable_unused_functions(context_.root, context_.state, context_.claims,
+                                                     parent, std::chrono::seconds(1)))
+                        notes.push_back(*std::move(kept));
                 } catch (const Failure& failure) {
                     notes.emplace_back(failure.what());
                 }
