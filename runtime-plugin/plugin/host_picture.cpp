@@ -16,12 +16,19 @@ namespace {
 struct Looker {
     const vfio::HostRoot& root;
     const Claims& claims;
+    const KnownMdevs* known;
     HostPicture& picture;
 
     void mdev(const std::string& uuid, const std::string& parent) const {
-        if (const auto device = mdev::find_device(root, mdev::Uuid::require(uuid), parent))
-            picture.mdevs[uuid] = {device->state == mdev::MdevDevice::State::pending_removal,
-                                   device->iommu_group};
+        const auto seen = known ? known->find(uuid) : KnownMdevs::const_iterator();
+        if (known && seen != known->end())
+            note(uuid, seen->second);
+        else if (const auto device = mdev::find_device(root, mdev::Uuid::require(uuid), parent))
+            note(uuid, *device);
+    }
+    void note(const std::string& uuid, const mdev::MdevDevice& device) const {
+        picture.mdevs[uuid] = {device.state == mdev::MdevDevice::State::pending_removal,
+                               device.iommu_group};
     }
     void function(const std::string& bdf) const {
         const auto address = vfio::PciAddress::require(bdf);
@@ -57,9 +64,9 @@ struct Looker {
 
 HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
                          const std::optional<LeftJournal>& journal, const SandboxState& state,
-                         bool groups) {
+                         bool groups, const KnownMdevs* known) {
     HostPicture picture;
-    const Looker look{root, claims, picture};
+    const Looker look{root, claims, known, picture};
     if (journal)
         for (const auto& step : journal->steps)
             std::visit(look, step);

@@ -6,6 +6,7 @@
 #include "config/base/temporary_name.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "vfio/sysfs_read.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -44,15 +45,17 @@ bool still_there(int fd, const fs::path& path) {
            ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
-/// The temporary files in a directory: of the file `target`, or of any ("").
+/// The temporary files in a directory: of the file `target`, or of any record ("").
 std::vector<fs::path> temporaries_in(const fs::path& directory, std::string_view target) {
     std::vector<fs::path> found;
-    std::error_code ec;
-    for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
-        const auto name = it->path().filename().string();
-        const auto of = target.empty() ? std::string_view(name).substr(0, name.rfind('.')) : target;
-        if (is_temporary_of(name, of) && of.ends_with(".json"))
-            found.push_back(it->path());
+    try {
+        for (const auto& name : vfio::names_in(directory)) {
+            const auto of = std::string_view(name).substr(0, name.rfind('.'));
+            if (of.ends_with(".json") && (target.empty() || of == target) &&
+                is_temporary_of(name, of))
+                found.push_back(directory / name);
+        }
+    } catch (const Failure&) { // it may not be looked at: left for the next time
     }
     return found;
 }

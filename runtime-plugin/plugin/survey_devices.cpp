@@ -24,14 +24,14 @@ struct Known {
     std::map<std::string, Attached> attached; ///< by UUID or BDF
     vfio::OpenVfio open;
 
-    explicit Known(const Context& context) : open(vfio::find_open_vfio(context.root)) {
+    Known(const Context& context, const SeenStates& seen)
+        : open(vfio::find_open_vfio(context.root)) {
         for (const auto& id : context.state.sandbox_ids()) {
-            const auto record = read_record(context.state.sandbox(id), id);
-            if (!record.state)
-                continue;
-            for (const auto& each : record.state->attachments)
-                attached.emplace(each.kind == Kind::mdev ? each.uuid : each.host_address,
-                                 Attached{id, each});
+            const auto directory = context.state.sandbox(id);
+            if (const auto* state = seen.find(id, directory))
+                add(id, *state);
+            else if (const auto record = read_record(directory, id); record.state)
+                add(id, *record.state);
         }
     }
 
@@ -74,13 +74,22 @@ struct Known {
     }
 
   private:
+    void add(const std::string& id, const SandboxState& state) {
+        for (const auto& each : state.attachments)
+            attached.emplace(each.kind == Kind::mdev ? each.uuid : each.host_address,
+                             Attached{id, each});
+    }
     const std::vector<vfio::Holder>* holders_of(const std::string& device, std::optional<int> group,
                                                 const fs::path& directory) const {
         std::vector<std::string> nodes;
         if (group)
             nodes.push_back("/dev/vfio/" + std::to_string(*group));
-        for (const auto& cdev : vfio::names_in(directory / "vfio-dev"))
-            nodes.push_back("/dev/vfio/devices/" + cdev);
+        // Nearly nowhere is one open, and a directory to list for each device adds up.
+        constexpr std::string_view own = "/dev/vfio/devices/";
+        if (const auto first = open.nodes.lower_bound(std::string(own));
+            first != open.nodes.end() && first->first.starts_with(own))
+            for (const auto& cdev : vfio::names_in(directory / "vfio-dev"))
+                nodes.push_back(std::string(own) + cdev);
         for (const auto& node : nodes)
             if (const auto found = open.nodes.find(node); found != open.nodes.end())
                 return &found->second;
@@ -103,12 +112,13 @@ struct Known {
     }
 };
 
-std::vector<DeviceFinding> mdevs(const Context& context, const Known& known) {
+std::vector<DeviceFinding> mdevs(const Context& context, const Known& known,
+                                 const KnownMdevs& devices) {
     std::vector<DeviceFinding> findings;
-    for (const auto& device : mdev::list_devices(context.root)) {
+    for (const auto& [uuid, device] : devices) {
         DeviceFinding finding;
         finding.mdev = true;
-        finding.name = device.uuid.text();
+        finding.name = uuid;
         finding.parent = device.parent;
         finding.type = device.type;
         known.judge_vgpu(context, finding, device);
@@ -141,9 +151,10 @@ std::vector<DeviceFinding> functions(const Context& context, const Known& known)
 
 } // namespace
 
-std::vector<DeviceFinding> survey_devices(const Context& context) {
-    const Known known(context);
-    auto findings = mdevs(context, known);
+std::vector<DeviceFinding> survey_devices(const Context& context, const SeenStates& seen,
+                                          const KnownMdevs& devices) {
+    const Known known(context, seen);
+    auto findings = mdevs(context, known, devices);
     for (auto& finding : functions(context, known))
         findings.push_back(std::move(finding));
     std::set<std::string> there;
