@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
 #include "vfio/iommu_group.hpp"
+#include "vfio/pci_address.hpp"
 #include "vfio/sysfs_read.hpp"
 #include "vfio/vfio_node.hpp"
 
@@ -72,13 +73,19 @@ std::vector<MdevDevice> list_devices(const vfio::HostRoot& root) {
     return devices;
 }
 
-std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid) {
-    for (const auto& parent : vfio::names_in(root.sys("class/mdev_bus"))) {
-        const auto dir = root.sys("class/mdev_bus") / parent / uuid.text();
+std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid,
+                                      std::string_view parent) {
+    for (const auto& name : vfio::names_in(root.sys("class/mdev_bus"))) {
+        const auto dir = root.sys("class/mdev_bus") / name / uuid.text();
         if (fs::exists(dir))
-            return load(root, uuid, parent, dir);
+            return load(root, uuid, name, dir);
     }
-    return std::nullopt;
+    if (!vfio::PciAddress::parse(parent))
+        return std::nullopt;
+    const auto dir = root.sys("bus/pci/devices") / parent / uuid.text();
+    if (!fs::exists(dir))
+        return std::nullopt;
+    return load(root, uuid, std::string(parent), dir);
 }
 
 MdevDevice require_device(const vfio::HostRoot& root, const Uuid& uuid) {
@@ -94,7 +101,9 @@ MdevDevice require_device(const vfio::HostRoot& root, const Uuid& uuid) {
 }
 
 fs::path parent_side(const vfio::HostRoot& root, const MdevDevice& device) {
-    return root.sys("class/mdev_bus") / device.parent / device.uuid.text();
+    if (auto dir = root.sys("class/mdev_bus") / device.parent; fs::exists(dir))
+        return dir / device.uuid.text();
+    return root.sys("bus/pci/devices") / device.parent / device.uuid.text(); // being unbound
 }
 
 } // namespace kata_vfio::mdev

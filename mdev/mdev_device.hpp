@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kata_vfio::mdev {
@@ -34,11 +35,17 @@ struct MdevDevice {
 };
 std::ostream& operator<<(std::ostream& out, MdevDevice::State state);
 
-/// Every one, by UUID, those pending removal included. [any-thread]
+/// Every one, by UUID, those pending removal included, but for those whose parent is being unbound:
+/// see find_device(). [any-thread]
 std::vector<MdevDevice> list_devices(const vfio::HostRoot& root);
 
 /// None when there is none, not even one pending removal.
-std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid);
+///
+/// `parent`: where it was made, as its record has it. A parent that is a PCI function and is being
+/// unbound is no parent any more, but waits with a vGPU of its that is in use: found by that alone,
+/// pending_removal.
+std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid,
+                                      std::string_view parent = {});
 
 /// As find_device(), but throws Failure(device_not_found) with what to do.
 MdevDevice require_device(const vfio::HostRoot& root, const Uuid& uuid);

@@ -22,8 +22,9 @@ std::ostream& operator<<(std::ostream& out, RemoveOutcome outcome) {
     return out << (outcome == RemoveOutcome::removed ? "removed" : "pending");
 }
 
-RemoveResult remove(const vfio::HostRoot& root, const Uuid& uuid, vfio::Deadline deadline) {
-    const auto device = find_device(root, uuid);
+RemoveResult remove(const vfio::HostRoot& root, const Uuid& uuid, vfio::Deadline deadline,
+                    std::string_view parent) {
+    const auto device = find_device(root, uuid, parent);
     if (!device)
         return {};
     const auto dir = parent_side(root, *device);

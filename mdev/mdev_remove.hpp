@@ -8,6 +8,7 @@
 
 #include <iosfwd>
 #include <optional>
+#include <string_view>
 
 namespace kata_vfio::mdev {
 
@@ -25,10 +26,11 @@ struct RemoveResult {
 };
 
 /// Removes a mediated device. One that is gone already is `removed`; one whose removal is pending
-/// already is only waited for. Call again to wait on.
+/// already is only waited for. Call again to wait on. `parent` as find_device() takes it.
 ///
 /// Throws Failure: device_in_use with pid and command of the holder, and nothing is written;
 /// permission_denied, host_io. [any-thread]
-RemoveResult remove(const vfio::HostRoot& root, const Uuid& uuid, vfio::Deadline deadline);
+RemoveResult remove(const vfio::HostRoot& root, const Uuid& uuid, vfio::Deadline deadline,
+                    std::string_view parent = {});
 
 } // namespace kata_vfio::mdev

@@ -155,11 +155,9 @@ void refuse_unfit(const HostRoot& root, const PciFunction& function, const std::
     auto devices = names_in(dir);
     devices.emplace_back(".");
     for (const auto& device : devices) {
-        const auto group = link_name(dir / device / "iommu_group");
-        if (!group)
-            continue;
-        for (const auto& holder : find_holders(root, root.told(root.dev("vfio") / *group)))
-            who.push_back(text(holder));
+        if (const auto group = group_link(dir / device))
+            for (const auto& holder : group_holders(root, *group))
+                who.push_back(text(holder));
     }
     throw Failure(Errc::device_in_use, "an unbind of " + name + " is still under way")
         .blocked_by(who.empty() ? "a process that can't be seen from here" : join_words(who))

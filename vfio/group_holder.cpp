@@ -2,6 +2,7 @@
 #include "vfio/group_holder.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "vfio/sysfs_read.hpp"
 #include "vfio/vfio_node.hpp"
@@ -28,12 +29,60 @@ std::vector<fs::path> nodes_of(const HostRoot& root, int group) {
     return nodes;
 }
 
-std::vector<Holder> holders_of(const HostRoot& root, int group) {
+void add(std::vector<Holder>& all, const Holder& one) {
+    if (std::find(all.begin(), all.end(), one) == all.end())
+        all.push_back(one);
+}
+
+/// What one process has open.
+struct OpenFiles {
+    std::set<std::string> nodes;
+    std::set<std::string> devices; ///< those of `loose` of which the kernel tells
+    std::size_t loose = 0;         ///< devices got through their group
+};
+
+OpenFiles open_files(const fs::path& process) {
+    OpenFiles found;
+    std::error_code ec;
+    for (fs::directory_iterator it(process / "fd", ec), end; !ec && it != end; it.increment(ec)) {
+        std::error_code gone;
+        const auto target = fs::read_symlink(it->path(), gone).native();
+        if (gone)
+            continue;
+        if (target.starts_with("/dev/vfio/") && target != "/dev/vfio/vfio")
+            found.nodes.insert(target);
+        if (target != "anon_inode:[vfio-device]")
+            continue;
+        ++found.loose;
+        constexpr std::string_view key = "vfio-device-syspath:";
+        std::string info;
+        try {
+            info = read_file(process / "fdinfo" / it->path().filename()).value_or("");
+        } catch (const Failure&) { // then it is one of which nothing is told
+        }
+        for (const auto line : split(info, '\n'))
+            if (line.starts_with(key))
+                found.devices.insert(fs::path(trim(line.substr(key.size()))).filename().string());
+    }
+    return found;
+}
+
+std::vector<std::string> members(const HostRoot& root, std::string_view group) {
+    return names_in(root.sys("kernel/iommu_groups") / group / "devices");
+}
+
+std::vector<Holder> certain_holders(const HostRoot& root, int group) {
     std::vector<Holder> all;
     for (const auto& node : nodes_of(root, group))
-        for (auto& holder : find_holders(root, node))
-            if (std::find(all.begin(), all.end(), holder) == all.end())
-                all.push_back(std::move(holder));
+        for (const auto& holder : find_holders(root, node))
+            add(all, holder);
+    if (!all.empty())
+        return all;
+    const auto open = find_open_vfio(root);
+    for (const auto& member : members(root, std::to_string(group)))
+        if (const auto found = open.devices.find(member); found != open.devices.end())
+            for (const auto& holder : found->second)
+                add(all, holder);
     return all;
 }
 
@@ -54,7 +103,7 @@ Opened open_group(const HostRoot& root, int group) {
     struct stat st {};
     if (fd && ::fstat(fd.get(), &st) == 0 && S_ISCHR(st.st_mode))
         return {false, std::move(fd)}; // the kernel's own answer
-    return {!holders_of(root, group).empty(), UniqueFd()};
+    return {!certain_holders(root, group).empty(), UniqueFd()};
 }
 
 } // namespace
@@ -105,26 +154,37 @@ std::vector<Holder> find_holders(const HostRoot& root, const fs::path& node) {
     return holders;
 }
 
-std::map<std::string, std::vector<Holder>> find_all_holders(const HostRoot& root) {
-    std::map<std::string, std::vector<Holder>> all;
+OpenVfio find_open_vfio(const HostRoot& root) {
+    OpenVfio all;
     for (const auto& name : names_in(root.proc())) {
         const auto pid = number(name);
         if (!pid || *pid > INT_MAX)
             continue;
         const auto dir = root.proc(name);
-        std::error_code ec;
-        std::set<std::string> nodes;
-        for (fs::directory_iterator it(dir / "fd", ec), end; !ec && it != end; it.increment(ec)) {
-            std::error_code gone;
-            const auto target = fs::read_symlink(it->path(), gone).native();
-            if (!gone && target.starts_with("/dev/vfio/") && target != "/dev/vfio/vfio")
-                nodes.insert(target);
+        auto open = open_files(dir);
+        if (open.nodes.empty() && open.loose == 0)
+            continue;
+        const Holder holder{static_cast<pid_t>(*pid), attribute(dir / "comm").value_or("")};
+        std::size_t through_groups = 0; // as many devices as the groups it has open account for
+        for (const auto& node : open.nodes) {
+            all.nodes[node].push_back(holder);
+            for (const auto& member : members(root, fs::path(node).filename().native())) {
+                ++through_groups;
+                open.devices.erase(member);
+            }
         }
-        for (const auto& node : nodes)
-            all[node].push_back(
-                Holder{static_cast<pid_t>(*pid), attribute(dir / "comm").value_or("")});
+        const bool tells = open.devices.size() > 0;
+        for (const auto& device : open.devices)
+            all.devices[device].push_back(holder);
+        if (!tells && open.loose > through_groups)
+            all.untold.push_back(holder);
     }
     return all;
+}
+
+std::vector<Holder> group_holders(const HostRoot& root, int group) {
+    auto all = certain_holders(root, group);
+    return all.empty() ? find_open_vfio(root).untold : all;
 }
 
 bool group_busy(const HostRoot& root, int group) {
@@ -136,7 +196,7 @@ UniqueFd hold_group(const HostRoot& root, int group, const std::string& what) {
     if (!opened.busy)
         return std::move(opened.fd);
     std::vector<std::string> who;
-    for (const auto& holder : holders_of(root, group))
+    for (const auto& holder : group_holders(root, group))
         who.push_back(text(holder));
     throw Failure(Errc::device_in_use, what + " is in use: IOMMU group " + std::to_string(group) +
                                            " is open (/dev/vfio/" + std::to_string(group) + ")")

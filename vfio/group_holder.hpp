@@ -29,9 +29,22 @@ std::string text(const Holder& holder);
 /// namespace): an empty answer is no proof, group_busy() is.
 std::vector<Holder> find_holders(const HostRoot& root, const std::filesystem::path& node);
 
-/// All nodes below /dev/vfio that some process has open, and who: one look through /proc for many
-/// devices, and nothing is opened. Sees what find_holders() sees, by the nodes' own names alone.
-std::map<std::string, std::vector<Holder>> find_all_holders(const HostRoot& root);
+/// What processes have open of VFIO, by one look through /proc: for many devices, and nothing is
+/// opened. Sees what find_holders() sees, by the nodes' own names alone.
+struct OpenVfio {
+    std::map<std::string, std::vector<Holder>> nodes; ///< by "/dev/vfio/N", "/dev/vfio/devices/.."
+    /// Those with a device open and not its group: who was passed such a descriptor, or has closed
+    /// the group. The kernel keeps the group busy all the same. By device (BDF or UUID), which
+    /// Linux tells from 6.18 on (fdinfo, vfio-device-syspath).
+    std::map<std::string, std::vector<Holder>> devices;
+    /// The same on a kernel before that: of which device is not to be told.
+    std::vector<Holder> untold;
+};
+OpenVfio find_open_vfio(const HostRoot& root);
+
+/// Who holds a group that is busy: by its node or a device's own, or else by a device alone. On a
+/// kernel that does not tell whose device that is they are those that may be it, mostly one.
+std::vector<Holder> group_holders(const HostRoot& root, int group);
 
 /// Whether some process has the group, or a device of it by cdev, open. Found out by opening
 /// /dev/vfio/N, which the kernel grants to one opener at a time (EBUSY); for the instant of the

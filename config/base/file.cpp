@@ -2,6 +2,7 @@
 #include "config/base/file.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/temporary_name.hpp"
 #include "config/base/unique_fd.hpp"
 
 #include <fcntl.h>
@@ -64,7 +65,7 @@ Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mo
     if (target_.is_relative())
         target_ = fs::absolute(target_);
 
-    auto name = target_.string() + ".XXXXXX";
+    auto name = target_.string() + std::string(temporary_suffix);
     UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
     if (!fd)
         throw host_failure(errno, "can't make a file in " + target_.parent_path().string());

@@ -44,6 +44,7 @@ std::optional<vfio::BindRecord> BoundRecords::load(const vfio::PciAddress& addre
 
 void BoundRecords::save(const vfio::BindRecord& record) const {
     directory_.ensure(directory_.bound());
+    const auto held = directory_.lock(); // StateDir::clear_temporaries() must not meet one at work
     const json::object object{{"version", version}, {"record", plugin::to_json(record)}};
     write_atomically(file(record.address), json::serialize(object) + "\n");
 }

@@ -35,13 +35,14 @@ std::string sandbox_table(const json::array& sandboxes) {
 }
 
 std::string device_table(const json::array& devices) {
-    Table table({"DEVICE", "OWNER", "STATE", "SANDBOX", "TYPE", "HOLDER"});
+    Table table({"DEVICE", "OWNER", "STATE", "SANDBOX", "TYPE", "HOLDER", "WHY"});
     for (const auto& each : devices) {
         const auto& finding = each.as_object();
         const auto type = string_at(finding, "type");
         table.row({string_at(finding, "name"), string_at(finding, "owner"),
                    string_at(finding, "state"), string_at(finding, "sandbox"),
-                   type.empty() ? string_at(finding, "driver") : type, holder_text(finding)});
+                   type.empty() ? string_at(finding, "driver") : type, holder_text(finding),
+                   string_at(finding, "why")});
     }
     return table.str();
 }

@@ -36,8 +36,9 @@ void HostActor::act(const std::vector<Action>& actions) {
             notes.push_back(action.subject + " is left alone: " + action.why);
             break;
         case Do::disable_functions:
-            disable_unused_functions(context_.root, context_.state, context_.claims, action.subject,
-                                     deadline_);
+            if (auto kept = disable_unused_functions(context_.root, context_.state, context_.claims,
+                                                     action.subject, deadline_))
+                notes.push_back(*std::move(kept));
             crash_point(CrashPoint::sriov_disabled);
             break;
         case Do::keep:
@@ -56,7 +57,11 @@ void HostActor::act(const std::vector<Action>& actions) {
 }
 
 void HostActor::remove_vgpu(const std::string& uuid) {
-    auto result = mdev::remove(context_.root, mdev::Uuid::require(uuid), deadline_);
+    std::string parent; // finds it while that is being unbound, too
+    for (const auto& attachment : state_.attachments)
+        if (attachment.uuid == uuid)
+            parent = attachment.host_address;
+    auto result = mdev::remove(context_.root, mdev::Uuid::require(uuid), deadline_, parent);
     if (result.outcome == mdev::RemoveOutcome::removed)
         return;
     helper = std::move(result.helper);

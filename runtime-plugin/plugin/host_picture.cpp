@@ -16,12 +16,19 @@ namespace {
 struct Looker {
     const vfio::HostRoot& root;
     const Claims& claims;
+    const KnownMdevs* known;
     HostPicture& picture;
 
-    void mdev(const std::string& uuid) const {
-        if (const auto device = mdev::find_device(root, mdev::Uuid::require(uuid)))
-            picture.mdevs[uuid] = {device->state == mdev::MdevDevice::State::pending_removal,
-                                   device->iommu_group};
+    void mdev(const std::string& uuid, const std::string& parent) const {
+        const auto seen = known ? known->find(uuid) : KnownMdevs::const_iterator();
+        if (known && seen != known->end())
+            note(uuid, seen->second);
+        else if (const auto device = mdev::find_device(root, mdev::Uuid::require(uuid), parent))
+            note(uuid, *device);
+    }
+    void note(const std::string& uuid, const mdev::MdevDevice& device) const {
+        picture.mdevs[uuid] = {device.state == mdev::MdevDevice::State::pending_removal,
+                               device.iommu_group};
     }
     void function(const std::string& bdf) const {
         const auto address = vfio::PciAddress::require(bdf);
@@ -42,7 +49,7 @@ struct Looker {
 
     void operator()(const ClaimStep& step) const { claim(step.claim); }
     void operator()(const CreateVgpuStep& step) const {
-        mdev(step.uuid);
+        mdev(step.uuid, step.parent);
         claim(mdev_claim(step.uuid));
     }
     void operator()(const BindStep& step) const {
@@ -57,15 +64,15 @@ struct Looker {
 
 HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
                          const std::optional<LeftJournal>& journal, const SandboxState& state,
-                         bool groups) {
+                         bool groups, const KnownMdevs* known) {
     HostPicture picture;
-    const Looker look{root, claims, picture};
+    const Looker look{root, claims, known, picture};
     if (journal)
         for (const auto& step : journal->steps)
             std::visit(look, step);
     for (const auto& attachment : state.attachments) {
         if (attachment.kind == Kind::mdev)
-            look.mdev(attachment.uuid);
+            look.mdev(attachment.uuid, attachment.host_address);
         else
             look.function(attachment.host_address);
         for (const auto& claim : claims_of(attachment))
@@ -116,11 +123,11 @@ bool await_let_go(const vfio::HostRoot& root, const Claims& claims,
         const auto busy = look_at_host(root, claims, journal, state, true).busy_groups;
         if (busy.empty())
             return true;
-        const auto node = root.told(vfio::group_node(root, *busy.begin()));
-        const auto holders = vfio::find_holders(root, node);
-        blocker = holders.empty() ? "a process that can't be seen from here, which has " +
-                                        node.string() + " open"
-                                  : text(holders.front());
+        const auto holders = vfio::group_holders(root, *busy.begin());
+        blocker = holders.empty()
+                      ? "a process that can't be seen from here, which has " +
+                            root.told(vfio::group_node(root, *busy.begin())).string() + " open"
+                      : text(holders.front());
         if (holders.empty())
             return false;
         const auto start = start_time(root, holders.front().pid);
@@ -133,8 +140,7 @@ bool await_let_go(const vfio::HostRoot& root, const Claims& claims,
 PendingOn pending_on(const vfio::HostRoot& root, const Attachment& attachment) {
     if (!attachment.iommu_group)
         return {};
-    const auto node = root.told(vfio::group_node(root, *attachment.iommu_group));
-    const auto holders = vfio::find_holders(root, node);
+    const auto holders = vfio::group_holders(root, *attachment.iommu_group);
     if (holders.empty())
         return {};
     const auto& first = holders.front();

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "mdev/mdev_device.hpp"
 #include "runtime-plugin/plugin/recovery.hpp"
 #include "vfio/deadline.hpp"
 #include "vfio/host_root.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace kata_vfio::plugin {
 
+/// Mediated devices that were looked up before, by UUID.
+using KnownMdevs = std::map<std::string, mdev::MdevDevice>;
+
 /// Of the host, what the journal and the attachments name. Reads a few files for each; blocks 200
 /// ms at most, and that only for a function whose unbind is under way. [any-thread]
 ///
 /// `groups`: also which of their IOMMU groups are open, which means opening each for an instant.
+/// `known`: taken as it is; one that is not among them is looked for.
 HostPicture look_at_host(const vfio::HostRoot& root, const Claims& claims,
                          const std::optional<LeftJournal>& journal, const SandboxState& state,
-                         bool groups = false);
+                         bool groups = false, const KnownMdevs* known = nullptr);
 
 /// The process that the sandbox belongs to is gone; false when it belongs to none.
 bool orphaned(const vfio::HostRoot& root, const SandboxState& state);

@@ -156,6 +156,7 @@ void Plugin::cancel(Ticket ticket) {
 
 void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
     const auto ours = [&](const auto& entry) { return entry.second->sandbox == sandbox.get(); };
+    asio::post(context_.io, [sandbox] { sandbox->end_waits(); });
     {
         std::unique_lock lock(mutex_);
         for (const auto& entry : calls_)

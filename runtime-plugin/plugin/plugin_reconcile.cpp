@@ -57,7 +57,8 @@ void Plugin::tend(const std::string& id) {
     };
     auto done = [this, id](Ticket, Outcome&& outcome) {
         // Released by its host meanwhile: which has given everything back.
-        if (outcome.failure && outcome.failure->code() != Errc::sandbox_not_found)
+        if (outcome.failure && outcome.failure->code() != Errc::sandbox_not_found &&
+            outcome.failure->code() != Errc::cancelled)
             context_.log(LogLevel::warning,
                          "sandbox " + id + ": its own devices: " + outcome.failure->what());
     };
@@ -103,6 +104,8 @@ asio::awaitable<SandboxFinding> Plugin::run_sandbox_reconcile(std::string id,
 
 asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, const Caller& caller) {
     ReconcileReport report;
+    SeenStates seen;
+    std::optional<KnownMdevs> mdevs; // for as long as nothing was done
     report.dry_run = dry_run;
     std::error_code ec;
     if (!id.empty() && !std::filesystem::exists(context_.state.sandbox(require_sandbox_id(id)), ec))
@@ -110,8 +113,10 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
     auto look = [&] {
         if (id.empty()) {
             report.quarantined = survey_strangers(context_, dry_run);
-            if (!dry_run)
+            if (!dry_run) {
                 context_.state.clear_removed();
+                context_.state.clear_temporaries();
+            }
         }
         std::vector<std::string> ids;
         if (!id.empty())
@@ -120,7 +125,9 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
             for (auto& each : context_.state.sandbox_ids())
                 if (is_sandbox_id(each))
                     ids.push_back(std::move(each));
-        report.sandboxes = survey_sandboxes(context_, ids);
+        if (ids.size() > 1)
+            mdevs = list_mdevs(context_);
+        report.sandboxes = survey_sandboxes(context_, ids, mdevs ? &*mdevs : nullptr, seen);
     };
     co_await on_host(context_.host_pool, look);
     crash_point(CrashPoint::reconcile_looked);
@@ -135,6 +142,7 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
         if (caller.gave_up())
             throw Failure(Errc::cancelled, "the reconcile was cancelled before sandbox " +
                                                finding.id + "; what was put right stays so");
+        mdevs.reset();
         const std::string which = finding.id;
         finding = co_await run_sandbox_reconcile(
             which, Sandbox::Patience::looks,
@@ -146,13 +154,15 @@ asio::awaitable<Outcome> Plugin::run_reconcile(std::string id, bool dry_run, con
         if (!dry_run && id.empty())
             for (const auto& parent : enabled_parents(context_.state))
                 try {
-                    disable_unused_functions(context_.root, context_.state, context_.claims, parent,
-                                             std::chrono::seconds(1));
+                    if (auto kept = disable_unused_functions(
+                            context_.root, context_.state, context_.claims, parent,
+                            context_.config.vfio.timeouts.host_write))
+                        notes.push_back(*std::move(kept));
                 } catch (const Failure& failure) {
                     notes.emplace_back(failure.what());
                 }
         report.claims = survey_claims(context_, dry_run, report.quarantined);
-        report.devices = survey_devices(context_);
+        report.devices = survey_devices(context_, seen, mdevs ? *mdevs : list_mdevs(context_));
     };
     co_await on_host(context_.host_pool, rest);
     for (const auto& note : notes)

@@ -2,6 +2,8 @@
 #include "runtime-plugin/plugin/qemu_owner.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "vfio/sysfs_read.hpp"
 
 #include <sys/stat.h>
 
@@ -23,12 +25,28 @@ bool same_qemu(const SandboxState& one, const SandboxState& other) {
     return one.qmp_socket == other.qmp_socket || same_file(one.qmp_socket, other.qmp_socket);
 }
 
-std::optional<SandboxState> readable_state(const fs::path& directory) {
+/// False where a state's text alone says that it is of another QEMU: parsing thousands of them
+/// would take longer than all the rest of an open, under the host's lock.
+bool may_be_same(std::string_view state, const SandboxState& sandbox) {
+    constexpr std::string_view key = "\"qemu_pid\":"; // in a text of somebody's it is escaped
+    const auto at = state.find(key);
+    if (sandbox.qemu_pid == 0 || at == state.npos)
+        return true;
+    const auto value = state.substr(at + key.size());
+    const auto pid = vfio::number(value.substr(0, value.find(',')));
+    return !pid || *pid == 0 || *pid == static_cast<std::uint64_t>(sandbox.qemu_pid);
+}
+
+/// nullopt: there is none, it can't be read, or it is of another QEMU.
+std::optional<SandboxState> candidate(const fs::path& directory, const SandboxState& sandbox) {
+    const auto file = directory / "state.json";
     try {
-        return load_state(directory);
-    } catch (const Failure&) {
-        return std::nullopt;
+        const auto text = read_file(file);
+        if (text && may_be_same(*text, sandbox))
+            return parse_state(*text, file);
+    } catch (const Failure&) { // reconcile's to put aside
     }
+    return std::nullopt;
 }
 
 } // namespace
@@ -37,7 +55,7 @@ void refuse_second_sandbox(const StateDir& directory, const SandboxState& sandbo
     for (const auto& id : directory.sandbox_ids()) {
         if (id == sandbox.id)
             continue;
-        const auto other = readable_state(directory.sandbox(id));
+        const auto other = candidate(directory.sandbox(id), sandbox);
         if (!other || !same_qemu(sandbox, *other))
             continue;
         throw Failure(Errc::invalid_argument,

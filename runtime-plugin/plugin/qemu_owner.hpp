@@ -10,8 +10,8 @@ namespace kata_vfio::plugin {
 /// would plug into one bus, and the release of one leave what the other has. Two are the same when
 /// their processes are; where one of them is not known, when their monitors' paths are.
 ///
-/// Reads every sandbox's state: call it under StateDir::lock(), so that of two opens one sees the
-/// other. One that can't be read is passed over.
+/// Reads every sandbox's state, and parses those that may be it: call it under StateDir::lock(), so
+/// that of two opens one sees the other. One that can't be read is passed over.
 void refuse_second_sandbox(const StateDir& directory, const SandboxState& sandbox);
 
 } // namespace kata_vfio::plugin

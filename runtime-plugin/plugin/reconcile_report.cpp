@@ -58,7 +58,7 @@ json::object json_of(const DeviceFinding& finding) {
             {"parent", text_or_null(finding.parent)}, {"type", text_or_null(finding.type)},
             {"driver", text_or_null(finding.driver)}, {"owner", name(finding.owner)},
             {"state", name(finding.state)},           {"sandbox", text_or_null(finding.sandbox)},
-            {"holder", holder_json(finding.holder)}};
+            {"holder", holder_json(finding.holder)},  {"why", text_or_null(finding.why)}};
 }
 
 json::object json_of(const ClaimFinding& finding) {

@@ -52,6 +52,7 @@ struct DeviceFinding {
     State state = State::idle;
     std::string sandbox; ///< "" for a foreign one
     std::optional<PendingOn> holder;
+    std::string why; ///< of what is pending or lost; else ""
 };
 std::string_view name(DeviceFinding::Owner owner) noexcept;
 std::string_view name(DeviceFinding::State state) noexcept;

@@ -80,6 +80,9 @@ struct JournalPlanner {
         "its claim is gone, so it was given back; what is there now is not this sandbox's";
 };
 
+constexpr const char* going =
+    "the kernel has been told to take it away, or unbinds its parent, and waits for its QEMU";
+
 bool device_there(const Attachment& attachment, const HostPicture& host) {
     return attachment.kind == plugin::Kind::mdev ? host.mdevs.contains(attachment.uuid)
                                                  : host.functions.contains(attachment.host_address);
@@ -108,9 +111,11 @@ void plan_running(const Attachment& attachment, const SandboxState& state, const
                                "sandbox " + owner + " has it as well as " + attachment.id +
                                    ", which is attached"});
     }
-    actions.push_back(
-        {Do::keep, attachment.id,
-         attachment.prepared ? "it waits for its guest to be started" : "its QEMU runs"});
+    const auto vgpu = host.mdevs.find(attachment.uuid);
+    const auto* why = vgpu != host.mdevs.end() && vgpu->second.pending ? going
+                      : attachment.prepared ? "it waits for its guest to be started"
+                                            : "its QEMU runs";
+    actions.push_back({Do::keep, attachment.id, why});
 }
 
 /// What QEMU says against the record.

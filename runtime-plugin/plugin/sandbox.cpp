@@ -7,6 +7,7 @@
 #include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/journal.hpp"
+#include "runtime-plugin/plugin/lock_watch.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/qemu_owner.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
@@ -31,6 +32,43 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock() {
             .remedy("open it first: kata-vfio sandbox open " + id_ + " --qmp SOCKET");
     }
     co_return Locked(std::move(turn), std::move(held), std::move(*state));
+}
+
+asio::awaitable<Sandbox::Locked> Sandbox::lock_when_free() {
+    for (bool told = false;; told = true) {
+        LockWatch watch(context_.io.get_executor(), context_.state.sandbox(id_) / "lock");
+        try {
+            auto locked = co_await lock();
+            co_return locked;
+        } catch (const Failure& failure) {
+            if (failure.code() != Errc::sandbox_busy || !watch.armed())
+                throw;
+            if (!told)
+                context_.log(LogLevel::info, "sandbox " + id_ + " waits: " + failure.what());
+        }
+        watch.forget();
+        if (!context_.state.sandbox_locked(id_))
+            continue;
+        waits_ = &watch;
+        std::exception_ptr ended;
+        try {
+            if (!closing_)
+                co_await watch.changed();
+        } catch (...) {
+            ended = std::current_exception();
+        }
+        waits_ = nullptr;
+        if (closing_)
+            throw Failure(Errc::cancelled, "the sandbox was closed while another process had it");
+        if (ended)
+            std::rethrow_exception(ended);
+    }
+}
+
+void Sandbox::end_waits() {
+    closing_ = true;
+    if (waits_)
+        waits_->cancel();
 }
 
 asio::awaitable<void> Sandbox::open(const OpenRequest& request, const Caller& caller) {
@@ -110,6 +148,7 @@ asio::awaitable<void> Sandbox::open(const OpenRequest& request, const Caller& ca
     }
     const auto held = context_.state.lock_sandbox(id_);
     crash_point(CrashPoint::open_locked);
+    context_.state.clear_temporaries(id_);
     // Read again: QEMU serves one client, and the one that had the monitor while we waited for it
     // may have attached and detached.
     remembered = load_state(directory);

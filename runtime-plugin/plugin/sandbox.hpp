@@ -31,6 +31,8 @@
 
 namespace kata_vfio::plugin {
 
+class LockWatch;
+
 /// One sandbox VM: the connection to its QEMU, and the operations on what it has attached.
 ///
 /// Everything on Context::io. An operation is a coroutine spawned with throw_if_cancelled(false)
@@ -91,10 +93,16 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// Lets the connection go.
     void close();
 
+    /// Before a close(): what waits for another process to let go of the sandbox gives up. Another
+    /// call that is under way is not cut short.
+    void end_waits();
+
   private:
     struct Locked; ///< turn, lock between processes, and the state as read under them
 
     boost::asio::awaitable<Locked> lock();
+    /// The same, but waits while another process has it: for what nobody would try again.
+    boost::asio::awaitable<Locked> lock_when_free();
 
     /// Finishes what a killed process left in the journal. Throws Failure(cancelled) after it when
     /// the caller has given up meanwhile.
@@ -252,6 +260,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     config::Vfio effective_;        ///< [vfio] after annotations
     bool has_own_ = false;          ///< as last seen: tend() has something to look after
     bool awaits_guest_ = false;     ///< .. and it waits for the guest to be started
+    LockWatch* waits_ = nullptr;    ///< lock_when_free()'s, while it waits
+    bool closing_ = false;
 };
 
 } // namespace kata_vfio::plugin

@@ -166,7 +166,7 @@ asio::awaitable<void> Sandbox::take_back_own(SandboxState& state, const Caller& 
 asio::awaitable<void> Sandbox::tend(const Caller& caller) {
     if (!has_own_)
         co_return;
-    auto locked = co_await lock();
+    auto locked = co_await lock_when_free();
     auto& state = locked.state;
     if (connected()) {
         co_await recover(state, caller);

@@ -131,6 +131,7 @@ asio::awaitable<SandboxFinding> Sandbox::reconcile(Patience patience, AskQemu as
         auto turn = co_await turnstile_.enter();
         const auto held = context_.state.lock_sandbox(id_);
         crash_point(CrashPoint::reconcile_begun);
+        context_.state.clear_temporaries(id_);
         co_await reconcile_locked(finding, patience, ask, caller);
     } catch (const Failure& failure) {
         if (failure.code() == Errc::cancelled)

@@ -3,8 +3,10 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
+#include "config/base/temporary_name.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "vfio/sysfs_read.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -20,6 +22,7 @@ namespace {
 
 /// No sandbox's id begins so.
 const std::string removed_prefix = ".removed-";
+constexpr std::string_view state_name = "state.json";
 
 UniqueFd open_lock(const fs::path& path) {
     return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -40,6 +43,21 @@ bool still_there(int fd, const fs::path& path) {
     }, named{};
     return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
            ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+/// The temporary files in a directory: of the file `target`, or of any record ("").
+std::vector<fs::path> temporaries_in(const fs::path& directory, std::string_view target) {
+    std::vector<fs::path> found;
+    try {
+        for (const auto& name : vfio::names_in(directory)) {
+            const auto of = std::string_view(name).substr(0, name.rfind('.'));
+            if (of.ends_with(".json") && (target.empty() || of == target) &&
+                is_temporary_of(name, of))
+                found.push_back(directory / name);
+        }
+    } catch (const Failure&) { // it may not be looked at: left for the next time
+    }
+    return found;
 }
 
 void note_holder(int fd) {
@@ -142,6 +160,32 @@ void StateDir::clear_removed_but(const fs::path& one) const {
         if (std::error_code not_ours;
             it->path() != one && it->path().filename().native().starts_with(removed_prefix))
             fs::remove_all(it->path(), not_ours);
+}
+
+void StateDir::clear_temporaries() const {
+    for (const auto& id : sandbox_ids()) {
+        if (temporaries_in(sandbox(id), state_name).empty())
+            continue;
+        const UniqueFd fd(::open((sandbox(id) / "lock").c_str(), O_RDWR | O_CLOEXEC));
+        if (!fd || !flock_fd(fd.get(), LOCK_EX | LOCK_NB))
+            continue; // somebody's who is at it
+        clear_temporaries(id);
+        ::flock(fd.get(), LOCK_UN); // not by closing alone: see FileLock
+    }
+    std::vector<fs::path> records;
+    for (const auto& directory : {bound(), path_ / "sriov"})
+        for (auto& file : temporaries_in(directory, {}))
+            records.push_back(std::move(file));
+    if (records.empty())
+        return;
+    const auto held = lock(); // which their writers have
+    for (const auto& file : records)
+        ::unlink(file.c_str());
+}
+
+void StateDir::clear_temporaries(const std::string& id) const {
+    for (const auto& file : temporaries_in(sandbox(id), state_name))
+        ::unlink(file.c_str());
 }
 
 void StateDir::remove_sandbox(const std::string& id) const {

@@ -53,6 +53,14 @@ class StateDir {
     /// Takes away what processes killed in remove_sandbox() have left.
     void clear_removed() const;
 
+    /// Takes away the temporary files of processes killed as they wrote a record: a sandbox's
+    /// state, unless somebody has its lock at this moment, a function that was bound, one whose
+    /// virtual functions were enabled. What can't be removed stays, for the next time.
+    void clear_temporaries() const;
+
+    /// Of one sandbox. Call it with that one's lock held.
+    void clear_temporaries(const std::string& id) const;
+
     /// Removes the sandbox's directory, at one instant for everyone else. Call it with the
     /// sandbox's lock held. Throws Failure(host_io, permission_denied).
     void remove_sandbox(const std::string& id) const;

@@ -3,13 +3,17 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
+#include "mdev/mdev_device.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
 #include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/record.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "vfio/sysfs_read.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <set>
 
 namespace kata_vfio::plugin {
 namespace fs = std::filesystem;
@@ -32,11 +36,15 @@ Verdict foreseen(const std::vector<Action>& plan) {
     return settled(plan) ? Verdict::kept : Verdict::recovered;
 }
 
-SandboxFinding survey(const Context& context, const std::string& id) {
+SandboxFinding survey(const Context& context, const std::string& id, const KnownMdevs* mdevs,
+                      SeenStates& seen) {
     SandboxFinding finding;
     finding.id = id;
     const auto directory = context.state.sandbox(id);
+    const auto version = SeenStates::version(directory);
     const auto record = read_record(directory, id);
+    if (version && record.state)
+        seen.put(id, *version, *record.state);
     for (const auto& damage : {record.bad_state, record.bad_journal})
         if (damage)
             finding.actions.push_back({Do::quarantine, damage->file.string(), damage->why});
@@ -48,7 +56,8 @@ SandboxFinding survey(const Context& context, const std::string& id) {
         auto qemu = look_at_qemu(context.root, *record.state);
         if (qemu.orphaned) // what it comes to if its monitor answers, which is not asked here
             qemu.monitor = true;
-        const auto host = look_at_host(context.root, context.claims, record.journal, *record.state);
+        const auto host =
+            look_at_host(context.root, context.claims, record.journal, *record.state, false, mdevs);
         const auto plan = plan_sandbox(record.journal, *record.state, host, qemu);
         finding.actions.insert(finding.actions.end(), plan.begin(), plan.end());
         finding.why = qemu.why;
@@ -68,13 +77,38 @@ SandboxFinding survey(const Context& context, const std::string& id) {
 
 } // namespace
 
+KnownMdevs list_mdevs(const Context& context) {
+    KnownMdevs known;
+    for (auto& device : mdev::list_devices(context.root)) {
+        const auto uuid = device.uuid.text();
+        known.emplace(uuid, std::move(device));
+    }
+    return known;
+}
+
+std::optional<SeenStates::Version> SeenStates::version(const fs::path& sandbox_directory) {
+    struct stat st {};
+    if (::lstat((sandbox_directory / "state.json").c_str(), &st) != 0)
+        return std::nullopt;
+    return Version{st.st_ino, st.st_ctim.tv_sec * std::int64_t{1'000'000'000} + st.st_ctim.tv_nsec};
+}
+
+const SandboxState* SeenStates::find(const std::string& id,
+                                     const fs::path& sandbox_directory) const {
+    const auto found = states_.find(id);
+    return found != states_.end() && version(sandbox_directory) == found->second.first
+               ? &found->second.second
+               : nullptr;
+}
+
 std::vector<SandboxFinding> survey_sandboxes(const Context& context,
-                                             const std::vector<std::string>& ids) {
+                                             const std::vector<std::string>& ids,
+                                             const KnownMdevs* mdevs, SeenStates& seen) {
     std::vector<SandboxFinding> findings;
     findings.reserve(ids.size());
     for (const auto& id : ids) {
         try {
-            findings.push_back(survey(context, id));
+            findings.push_back(survey(context, id, mdevs, seen));
         } catch (const Failure& failure) {
             SandboxFinding finding;
             finding.id = id;
@@ -110,6 +144,8 @@ std::vector<Quarantined> survey_strangers(const Context& context, bool dry_run) 
 std::vector<ClaimFinding> survey_claims(const Context& context, bool dry_run,
                                         std::vector<Quarantined>& quarantined) {
     std::vector<ClaimFinding> findings;
+    const auto ids = context.state.sandbox_ids();
+    const std::set<std::string> sandboxes(ids.begin(), ids.end());
     for (const auto& name : context.claims.names()) {
         const auto path = context.claims.file(name);
         try {
@@ -123,7 +159,8 @@ std::vector<ClaimFinding> survey_claims(const Context& context, bool dry_run,
                 continue;
             }
             std::error_code ec;
-            if (fs::exists(context.state.sandbox(claim->sandbox), ec))
+            if (sandboxes.contains(claim->sandbox) ||
+                fs::exists(context.state.sandbox(claim->sandbox), ec)) // opened since
                 continue;
             const auto pid = "pid " + std::to_string(claim->pid);
             if (context.claims.life(*claim) == ClaimLife::living)

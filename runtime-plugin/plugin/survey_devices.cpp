@@ -22,44 +22,87 @@ struct Known {
         Attachment attachment;
     };
     std::map<std::string, Attached> attached; ///< by UUID or BDF
-    std::map<std::string, std::vector<vfio::Holder>> holders;
+    vfio::OpenVfio open;
 
-    explicit Known(const Context& context) : holders(vfio::find_all_holders(context.root)) {
+    Known(const Context& context, const SeenStates& seen)
+        : open(vfio::find_open_vfio(context.root)) {
         for (const auto& id : context.state.sandbox_ids()) {
-            const auto record = read_record(context.state.sandbox(id), id);
-            if (!record.state)
-                continue;
-            for (const auto& each : record.state->attachments)
-                attached.emplace(each.kind == Kind::mdev ? each.uuid : each.host_address,
-                                 Attached{id, each});
+            const auto directory = context.state.sandbox(id);
+            if (const auto* state = seen.find(id, directory))
+                add(id, *state);
+            else if (const auto record = read_record(directory, id); record.state)
+                add(id, *record.state);
         }
     }
 
+    void judge_vgpu(const Context& context, DeviceFinding& finding,
+                    const mdev::MdevDevice& device) const {
+        if (device.state == mdev::MdevDevice::State::pending_removal) {
+            finding.state = DeviceFinding::State::pending;
+            finding.why = "told to go, which waits for its last user";
+        }
+        judge(context, finding, mdev_claim(finding.name), device.iommu_group,
+              mdev::parent_side(context.root, device));
+    }
+    /// `directory`: the device's, below the injected root.
     void judge(const Context& context, DeviceFinding& finding, const std::string& claim,
-               std::optional<int> group) const {
+               std::optional<int> group, const fs::path& directory) const {
         const auto known = attached.find(finding.name);
         if (known != attached.end()) {
             finding.owner = DeviceFinding::Owner::ours;
             finding.sandbox = known->second.sandbox;
             finding.holder = known->second.attachment.pending;
-            if (known->second.attachment.unplugged)
+            if (known->second.attachment.unplugged) {
                 finding.state = DeviceFinding::State::pending;
+                finding.why = "it is unplugged, and waits to be given back";
+            }
         } else if (const auto owner = owner_of(context, claim)) {
             finding.owner = DeviceFinding::Owner::ours;
             finding.sandbox = *owner;
         }
-        const auto open =
-            group ? holders.find("/dev/vfio/" + std::to_string(*group)) : holders.end();
-        if (open == holders.end())
+        const auto* who = holders_of(finding.name, group, directory);
+        if (!who && !open.untold.empty() && finding.owner != DeviceFinding::Owner::foreign &&
+            group && busy(context, *group))
+            who = &open.untold;
+        if (!who)
             return;
         if (finding.state == DeviceFinding::State::idle)
             finding.state = DeviceFinding::State::in_use;
-        const auto& first = open->second.front();
+        const auto& first = who->front();
         finding.holder =
             PendingOn{first.pid, start_time(context.root, first.pid).value_or(0), first.command};
     }
 
   private:
+    void add(const std::string& id, const SandboxState& state) {
+        for (const auto& each : state.attachments)
+            attached.emplace(each.kind == Kind::mdev ? each.uuid : each.host_address,
+                             Attached{id, each});
+    }
+    const std::vector<vfio::Holder>* holders_of(const std::string& device, std::optional<int> group,
+                                                const fs::path& directory) const {
+        std::vector<std::string> nodes;
+        if (group)
+            nodes.push_back("/dev/vfio/" + std::to_string(*group));
+        // Nearly nowhere is one open, and a directory to list for each device adds up.
+        constexpr std::string_view own = "/dev/vfio/devices/";
+        if (const auto first = open.nodes.lower_bound(std::string(own));
+            first != open.nodes.end() && first->first.starts_with(own))
+            for (const auto& cdev : vfio::names_in(directory / "vfio-dev"))
+                nodes.push_back(std::string(own) + cdev);
+        for (const auto& node : nodes)
+            if (const auto found = open.nodes.find(node); found != open.nodes.end())
+                return &found->second;
+        const auto found = open.devices.find(device);
+        return found == open.devices.end() ? nullptr : &found->second;
+    }
+    static bool busy(const Context& context, int group) {
+        try {
+            return vfio::group_busy(context.root, group);
+        } catch (const Failure&) {
+            return false; // may not be looked at
+        }
+    }
     static std::optional<std::string> owner_of(const Context& context, const std::string& claim) {
         try {
             return context.claims.owner(claim);
@@ -69,17 +112,16 @@ struct Known {
     }
 };
 
-std::vector<DeviceFinding> mdevs(const Context& context, const Known& known) {
+std::vector<DeviceFinding> mdevs(const Context& context, const Known& known,
+                                 const KnownMdevs& devices) {
     std::vector<DeviceFinding> findings;
-    for (const auto& device : mdev::list_devices(context.root)) {
+    for (const auto& [uuid, device] : devices) {
         DeviceFinding finding;
         finding.mdev = true;
-        finding.name = device.uuid.text();
+        finding.name = uuid;
         finding.parent = device.parent;
         finding.type = device.type;
-        if (device.state == mdev::MdevDevice::State::pending_removal)
-            finding.state = DeviceFinding::State::pending;
-        known.judge(context, finding, mdev_claim(finding.name), device.iommu_group);
+        known.judge_vgpu(context, finding, device);
         findings.push_back(std::move(finding));
     }
     return findings;
@@ -100,7 +142,8 @@ std::vector<DeviceFinding> functions(const Context& context, const Known& known)
         finding.driver = driver.value_or("");
         if (fs::exists(context.state.bound() / (name + ".json")))
             finding.owner = DeviceFinding::Owner::by_hand;
-        known.judge(context, finding, function_claim(name), vfio::group_link(devices / name));
+        known.judge(context, finding, function_claim(name), vfio::group_link(devices / name),
+                    devices / name);
         findings.push_back(std::move(finding));
     }
     return findings;
@@ -108,9 +151,10 @@ std::vector<DeviceFinding> functions(const Context& context, const Known& known)
 
 } // namespace
 
-std::vector<DeviceFinding> survey_devices(const Context& context) {
-    const Known known(context);
-    auto findings = mdevs(context, known);
+std::vector<DeviceFinding> survey_devices(const Context& context, const SeenStates& seen,
+                                          const KnownMdevs& devices) {
+    const Known known(context, seen);
+    auto findings = mdevs(context, known, devices);
     for (auto& finding : functions(context, known))
         findings.push_back(std::move(finding));
     std::set<std::string> there;
@@ -128,6 +172,16 @@ std::vector<DeviceFinding> survey_devices(const Context& context) {
         finding.owner = DeviceFinding::Owner::ours;
         finding.state = DeviceFinding::State::lost;
         finding.sandbox = each.sandbox;
+        finding.why = "it is not on the host any more";
+        // Its parent is no parent any more, and waits with it: it is none of those listed.
+        const auto going = finding.mdev ? mdev::find_device(context.root, mdev::Uuid::require(name),
+                                                            finding.parent)
+                                        : std::nullopt;
+        if (going) {
+            known.judge_vgpu(context, finding, *going);
+            finding.why = "its parent, " + finding.parent +
+                          ", is being unbound, which waits for its last user";
+        }
         findings.push_back(std::move(finding));
     }
     return findings;

@@ -145,12 +145,13 @@ void enable_functions(const vfio::HostRoot& root, const StateDir& state,
     }
 }
 
-void disable_unused_functions(const vfio::HostRoot& root, const StateDir& state,
-                              const Claims& claims, const std::string& parent,
-                              vfio::Deadline deadline) {
+std::optional<std::string> disable_unused_functions(const vfio::HostRoot& root,
+                                                    const StateDir& state, const Claims& claims,
+                                                    const std::string& parent,
+                                                    vfio::Deadline deadline) {
     const auto record = record_of(state, parent);
     if (!fs::exists(record))
-        return;
+        return std::nullopt;
     const auto held = state.lock();
     const auto address = vfio::PciAddress::require(parent);
     if (const auto physical = vfio::read_physical_function(root, address)) {
@@ -158,12 +159,26 @@ void disable_unused_functions(const vfio::HostRoot& root, const StateDir& state,
         for (unsigned i = 0; i < physical->total; ++i)
             if (const auto function = physical->function(i);
                 function && claims.owner(function_claim(function->text())))
-                return;
+                return std::nullopt;
+        // Open until the write has returned, so that nobody takes one between the check and that.
+        std::vector<UniqueFd> groups;
+        for (const auto& function : physical->functions)
+            try {
+                if (const auto group = vfio::group_link(vfio::function_path(root, function)))
+                    groups.push_back(vfio::hold_group(root, *group, function.text()));
+            } catch (const Failure& failure) {
+                if (failure.code() != Errc::device_in_use)
+                    throw;
+                return "the virtual functions of " + parent +
+                       " stay enabled: " + failure.problem() + ", by " + failure.blocker() +
+                       "; a reconcile after that takes them away";
+            }
         vfio::set_virtual_functions(root, address, 0, deadline);
     }
     if (::unlink(record.c_str()) != 0 && errno != ENOENT)
         throw host_failure(errno, "can't remove " + record.string());
     ::rmdir(record.parent_path().c_str()); // while it is empty
+    return std::nullopt;
 }
 
 std::vector<std::string> enabled_parents(const StateDir& state) {

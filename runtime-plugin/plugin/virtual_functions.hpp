@@ -60,11 +60,14 @@ std::vector<VirtualFunctionParent> look_at_parents(const vfio::HostRoot& root,
 void enable_functions(const vfio::HostRoot& root, const StateDir& state,
                       const vfio::PciAddress& parent, unsigned count, vfio::Deadline deadline);
 
-/// Takes them away again if it was us who enabled them and no sandbox has a claim of one. Throws
-/// what set_virtual_functions() does.
-void disable_unused_functions(const vfio::HostRoot& root, const StateDir& state,
-                              const Claims& claims, const std::string& parent,
-                              vfio::Deadline deadline);
+/// Takes them away again if it was us who enabled them, no sandbox has a claim of one, and nobody
+/// else has one open: the write would wait for that process, and take the function from under it.
+/// Then they stay, with the record, for the next reconcile, and the answer says who has which.
+/// Throws what set_virtual_functions() does.
+std::optional<std::string> disable_unused_functions(const vfio::HostRoot& root,
+                                                    const StateDir& state, const Claims& claims,
+                                                    const std::string& parent,
+                                                    vfio::Deadline deadline);
 
 /// The parents whose functions we have enabled, by BDF.
 std::vector<std::string> enabled_parents(const StateDir& state);

@@ -251,6 +251,47 @@ TEST_F(Group, WholeAtOnceInOneSlot) {
     EXPECT_THAT(plugged(), ElementsAre());
 }
 
+// The guest gives the slot back by itself (echo 0 > .../slots/5/power): both functions go at once,
+// and nobody here has asked for it.
+TEST_F(Group, TheGuestEjectsTheSlot) {
+    populate("i915", "snd_hda_intel");
+    configure(configuration("take_siblings = \"audio\""));
+    start_with_sandbox();
+    const auto before = snapshot();
+    const auto eject = [&] {
+        ASSERT_TRUE(host->attach(sandbox, "0000:01:00.0").ok());
+        ASSERT_EQ(plugged().size(), 2u);
+        for (const auto& id : plugged())
+            machine->eject(id);
+    };
+    eject();
+    const auto answer = host->reconcile();
+    ASSERT_TRUE(answer.ok()) << answer;
+    const auto& ours = answer.json.at("sandboxes").at(0);
+    EXPECT_EQ(ours.at("verdict"), "recovered");
+    int let_go = 0;
+    for (const auto& action : ours.at("actions").as_array())
+        let_go += action.at("action") == "let_go" ? 1 : 0;
+    EXPECT_EQ(let_go, 2);
+    EXPECT_TRUE(host->list("sb1").attachments.empty());
+    expect_untouched(before);
+    // Without a reconcile between: a detach of either gives both back.
+    eject();
+    const auto detached = host->detach(sandbox, "0000:01:00.1");
+    ASSERT_TRUE(detached.ok()) << detached;
+    EXPECT_EQ(detached.attachments.size(), 2u);
+    expect_untouched(before);
+    // Half of it first, as its events come one by one: the other is not taken for gone.
+    ASSERT_TRUE(host->attach(sandbox, "0000:01:00.0").ok());
+    machine->eject("vfio-0000.01.00.1");
+    (void)host->reconcile();
+    EXPECT_EQ(host->list("sb1").attachments.size(), 1u);
+    EXPECT_EQ(names("/run/kata-vfio/claims"), "function-0000:01:00.0 group-5");
+    machine->eject("vfio-0000.01.00.0");
+    (void)host->reconcile();
+    expect_untouched(before);
+}
+
 TEST_F(Group, WhereQemuTakesNoFunctionsEachHasASlot) {
     populate("vfio-pci", "vfio-pci");
     start_with_sandbox();

@@ -163,6 +163,7 @@ class Place {
             EXPECT_THAT(ids, ::testing::Contains(id)) << reconciled.json;
         EXPECT_EQ(below("/run/kata-vfio/claims"), join_words({claims.begin(), claims.end()}, " "));
         EXPECT_FALSE(root.exists("/run/kata-vfio/sandboxes/sb1/journal")) << reconciled.json;
+        EXPECT_THAT(below("/run/kata-vfio"), ::testing::Not(::testing::HasSubstr("state.json.")));
         if (ids.empty()) {
             EXPECT_EQ(difference(before, host_side()), "") << reconciled.json;
         }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices that a sandbox asks for itself, by annotation or configuration: they live as long as it.
+#include "config/base/unique_fd.hpp"
 #include "test/abi/world.hpp"
 
 #include <boost/json.hpp>
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
 
 namespace kata_vfio::abi_test {
 namespace {
@@ -200,6 +203,44 @@ TEST_F(OwnDevice, BeforeTheGuestRunsItIsMadeAndThenPlugged) {
     EXPECT_EQ(has[0].guest_address, "0000:00:05.0");
     EXPECT_TRUE(host->release("sb1").ok());
     EXPECT_EQ(vgpus(), "");
+}
+
+// Another process is at work on the sandbox when the guest is started: its device follows when that
+// one lets go, and not only when somebody opens the sandbox anew.
+TEST_F(OwnDevice, TheGuestIsStartedWhileAnotherProcessHasTheSandbox) {
+    machine->set_run_state("prelaunch");
+    start();
+    ASSERT_TRUE(open(vgpu()).ok());
+    const auto file = root.at("/run/kata-vfio/sandboxes/sb1/lock");
+    const auto hold = [&] {
+        UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+        EXPECT_EQ(::flock(fd.get(), LOCK_EX | LOCK_NB), 0);
+        return fd;
+    };
+    UniqueFd held = hold(); // an open file of its own: as good as another process's
+    machine->set_run_state("running");
+    host->wait_log("sandbox sb1 waits: another process is changing sandbox sb1");
+    EXPECT_EQ(machine->count("device_add"), 0u);
+    held.reset();
+    machine->wait_count("device_add", 1);
+    ASSERT_TRUE(host->reconcile(false, "sb1").ok()); // takes its turn behind the plug
+    EXPECT_EQ(attached().at(0).guest_address, "0000:00:05.0");
+    EXPECT_TRUE(host->release("sb1").ok());
+}
+
+// .. and who closes the sandbox meanwhile does not wait for that.
+TEST_F(OwnDevice, AWaitForAnotherProcessEndsWithTheHandle) {
+    machine->set_run_state("prelaunch");
+    start();
+    ASSERT_TRUE(open(vgpu()).ok());
+    const UniqueFd held(
+        ::open(root.at("/run/kata-vfio/sandboxes/sb1/lock").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::flock(held.get(), LOCK_EX | LOCK_NB), 0);
+    machine->set_run_state("running");
+    host->wait_log("sandbox sb1 waits: another process is changing sandbox sb1");
+    host->close(sandbox);
+    host.reset();
+    EXPECT_EQ(machine->count("device_add"), 0u);
 }
 
 TEST_F(OwnDevice, AProcessThatComesLaterPlugsIt) {

@@ -259,6 +259,30 @@ TEST_F(Reconcile, ALostVgpuIsTold) {
     EXPECT_TRUE(host->detach(sandbox, uuid_a).ok());
 }
 
+// Its parent's unbind waits for QEMU: that is no loss yet, and who is waited for is told.
+TEST_F(Reconcile, AVgpuWhoseParentIsBeingUnboundIsPending) {
+    start_with_sandbox();
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    const auto group = std::filesystem::read_symlink(root.at(
+        "/sys/class/mdev_bus/" + std::string(gpu) + "/" + std::string(uuid_a) + "/iommu_group"));
+    root.populate_holder(4711, "qemu-system-x86", "/dev/vfio/" + group.filename().string());
+    std::filesystem::remove(root.at("/sys/class/mdev_bus/" + std::string(gpu)));
+    std::filesystem::remove(root.at("/sys/bus/mdev/devices/" + std::string(uuid_a)));
+    const auto answer = host->reconcile();
+    ASSERT_TRUE(answer.ok()) << answer;
+    const auto ours = sandbox_in(answer, "sb1");
+    EXPECT_EQ(ours.at("verdict"), "kept");
+    EXPECT_THAT(actions(ours), ElementsAre("keep vfio-83b8f4f2"));
+    EXPECT_THAT(std::string(ours.at("actions").at(0).at("why").as_string()),
+                HasSubstr("unbinds its parent, and waits for its QEMU"));
+    const auto device = device_in(answer, uuid_a);
+    EXPECT_EQ(device.at("state"), "pending");
+    EXPECT_EQ(device.at("owner"), "ours");
+    EXPECT_EQ(device.at("holder").at("pid"), 4711);
+    EXPECT_EQ(device.at("why"),
+              "its parent, 0000:00:02.0, is being unbound, which waits for its last user");
+}
+
 TEST_F(Reconcile, APendingRemovalFinishesByItself) {
     start_with_sandbox();
     restart(configuration("", "host_write = 60"));

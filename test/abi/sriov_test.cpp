@@ -131,6 +131,30 @@ TEST_F(Sriov, WhatIsNotThereOrNotAllowed) {
     expect_refused(host->attach(sandbox, "sriov"), KATA_VFIO_E_NOT_ALLOWED, before);
 }
 
+// Enabled by us, and one of them meanwhile somebody's by hand: taking them away would wait for that
+// process, and a detach with it.
+TEST_F(Sriov, OneThatSomebodyElseHasOpenKeepsThemEnabled) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    ASSERT_TRUE(host->attach(sandbox, "sriov").ok());
+    const auto other = root.at("/sys/bus/pci/devices/0000:01:02.1/iommu_group");
+    const auto node = "/dev/vfio/" + std::filesystem::read_symlink(other).filename().string();
+    root.populate_holder(4711, "dpdk", node);
+    const auto detached = host->detach(sandbox, "sriov");
+    ASSERT_TRUE(detached.ok()) << detached;
+    host->wait_log("the virtual functions of 0000:01:00.0 stay enabled: 0000:01:02.1 is in use: "
+                   "IOMMU group");
+    host->wait_log("by pid 4711 (dpdk)");
+    EXPECT_EQ(enabled(), "012");
+    EXPECT_THAT(kernel->log(), ::testing::Not(Contains("functions 0000:01:00.0 0")));
+    EXPECT_TRUE(host->reconcile().ok());
+    EXPECT_EQ(enabled(), "012");
+    root.remove_holder(4711);
+    EXPECT_TRUE(host->reconcile().ok());
+    EXPECT_EQ(enabled(), "");
+    expect_untouched(before);
+}
+
 // A sandbox whose record is lost has no claim any more: the next reconcile takes them away.
 TEST_F(Sriov, ReconcileTakesAwayWhatNobodyHas) {
     start_with_sandbox();

@@ -2,9 +2,12 @@
 #include "config/base/file.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/temporary_name.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -69,4 +72,24 @@ TEST_F(File, MissingDirectoryIsNamed) {
         EXPECT_EQ(failure.code(), Errc::host_io);
         EXPECT_NE(std::string(failure.what()).find("/no"), std::string::npos);
     }
+}
+
+TEST_F(File, WhatAKilledWriterLeavesIsKnownByItsName) {
+    const auto path = dir_ / "state.json";
+    write_atomically(path, "old");
+    const auto child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        const Replacement made(path, "new");
+        ::_exit(0); // no destructor runs
+    }
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    int left = 0;
+    for (const auto& entry : fs::directory_iterator(dir_))
+        left += is_temporary_of(entry.path().filename().string(), "state.json") ? 1 : 0;
+    EXPECT_EQ(left, 1);
+    EXPECT_EQ(entries(), 2);
+    for (const char* other : {"state.json", "state.json.", "state.json.aB3xY", "state.json.aB3xY9z",
+                              "state.json-aB3xY9", "state.json.aB3.Y9", "state_json.aB3xY9"})
+        EXPECT_FALSE(is_temporary_of(other, "state.json")) << other;
 }

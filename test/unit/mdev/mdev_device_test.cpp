@@ -78,3 +78,20 @@ TEST(MdevState, Prints) {
     out << MdevDevice::State::present << " " << MdevDevice::State::pending_removal;
     EXPECT_EQ(out.str(), "present pending_removal");
 }
+
+// Unbinding a parent takes it out of its class first, then waits for each vGPU that is in use.
+TEST(MdevDevice, OfAParentThatIsBeingUnbound) {
+    fake::FakeRoot root;
+    root.populate_gvt_host();
+    root.populate_mdev("0000:00:02.0", "i915-GVTg_V4_8", one.text(), 9);
+    fs::remove(root.at("/sys/class/mdev_bus/0000:00:02.0"));
+    fs::remove(root.at("/sys/bus/mdev/devices/" + one.text()));
+    EXPECT_EQ(find_device(root.host(), one), std::nullopt);
+    EXPECT_EQ(find_device(root.host(), one, "mtty"), std::nullopt);
+    EXPECT_EQ(find_device(root.host(), two, "0000:00:02.0"), std::nullopt);
+    const auto device = find_device(root.host(), one, "0000:00:02.0");
+    ASSERT_TRUE(device.has_value());
+    EXPECT_EQ(device->state, MdevDevice::State::pending_removal);
+    EXPECT_EQ(device->iommu_group, 9);
+    EXPECT_TRUE(fs::exists(parent_side(root.host(), *device)));
+}

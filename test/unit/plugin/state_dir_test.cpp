@@ -159,6 +159,33 @@ TEST_F(StateDirTest, ARemovalThatWasKilledIsFinishedByTheNext) {
     EXPECT_EQ(failure.code(), Errc::host_io);
 }
 
+TEST_F(StateDirTest, TemporariesOfTheKilledGoAndNothingElse) {
+    const std::string top = "run/kata-vfio/";
+    for (const char* each :
+         {"sandboxes/sb1/state.json.aB3xY9", "sandboxes/sb1/state.json", "sandboxes/sb1/lock",
+          "sandboxes/sb1/journal.aB3xY9", "sandboxes/sb2/state.json.Zz0000", "sandboxes/sb2/lock",
+          "bound/0000:00:02.0.json.aB3xY9", "bound/0000:00:02.0.json",
+          "sriov/0000:01:00.0.json.aB3xY9", "sriov/0000:01:00.0.json"}) {
+        fs::create_directories((directory.path() / (top + each)).parent_path());
+        directory.write(top + each, "x");
+    }
+    {
+        const auto held = state.lock_sandbox("sb2"); // its writer is at work
+        state.clear_temporaries();
+    }
+    EXPECT_FALSE(fs::exists(state.sandbox("sb1") / "state.json.aB3xY9"));
+    EXPECT_TRUE(fs::exists(state.sandbox("sb1") / "state.json"));
+    EXPECT_TRUE(fs::exists(state.sandbox("sb1") / "journal.aB3xY9"));
+    EXPECT_TRUE(fs::exists(state.sandbox("sb2") / "state.json.Zz0000"));
+    EXPECT_FALSE(fs::exists(state.bound() / "0000:00:02.0.json.aB3xY9"));
+    EXPECT_TRUE(fs::exists(state.bound() / "0000:00:02.0.json"));
+    EXPECT_FALSE(fs::exists(state.path() / "sriov/0000:01:00.0.json.aB3xY9"));
+    EXPECT_TRUE(fs::exists(state.path() / "sriov/0000:01:00.0.json"));
+    EXPECT_TRUE(state.lock_sandbox("sb1")); // let go again
+    state.clear_temporaries();
+    EXPECT_FALSE(fs::exists(state.sandbox("sb2") / "state.json.Zz0000"));
+}
+
 TEST_F(StateDirTest, AFileInTheWay) {
     directory.write("run", "not a directory");
     const auto failure = failure_of([&] { state.lock_sandbox("sb1"); });

@@ -31,14 +31,17 @@ json::object of_device(const std::string& id) {
     return {{"device", id}, {"path", "/machine/peripheral/" + id}};
 }
 
-/// An unplug up to device_del being answered.
-FakeQmp& asked(FakeQmp& peer, const json::value& status = running) {
+/// An unplug up to device_del, which has no answer yet.
+FakeQmp& requested(FakeQmp& peer, const json::value& status = running) {
     return peer.greeting()
         .capabilities()
         .expect("query-status")
         .reply(status)
-        .expect("device_del", {{"id", "gpu0"}})
-        .reply();
+        .expect("device_del", {{"id", "gpu0"}});
+}
+/// .. and its answer.
+FakeQmp& asked(FakeQmp& peer, const json::value& status = running) {
+    return requested(peer, status).reply();
 }
 FakeQmp& proven(FakeQmp& peer) {
     return peer.expect("qom-list").reply(nothing).expect_hangup();
@@ -113,13 +116,7 @@ TEST(PeerFault, GuestThatRefusesIsToldAndTheDeviceStays) {
 // The first request was carried out, its answer and event were lost.
 TEST(PeerFault, NotFoundAfterAnUnansweredRequestIsDone) {
     FakeQmp peer;
-    proven(peer.greeting()
-               .capabilities()
-               .expect("query-status")
-               .reply(running)
-               .expect("device_del")
-               .expect("device_del")
-               .error("DeviceNotFound", "Device 'gpu0' not found"))
+    proven(requested(peer).expect("device_del").error("DeviceNotFound", "Device 'gpu0' not found"))
         .start();
     auto timeouts = patient();
     timeouts.device_del = timeouts.unplug_resend = 300ms;
@@ -133,11 +130,7 @@ TEST(PeerFault, NotFoundAfterAnUnansweredRequestIsDone) {
 // libvirt's rule: the event was seen, so the error is none.
 TEST(PeerFault, ErrorAfterTheEventIsNoError) {
     FakeQmp peer;
-    proven(peer.greeting()
-               .capabilities()
-               .expect("query-status")
-               .reply(running)
-               .expect("device_del")
+    proven(requested(peer)
                .event("DEVICE_DELETED", of_device("gpu0"))
                .error("GenericError", "Something of gpu0 went wrong"))
         .start();
@@ -147,14 +140,7 @@ TEST(PeerFault, ErrorAfterTheEventIsNoError) {
 
 TEST(PeerFault, AbortOnResetBeforeTheRequestIsAnsweredIsACrash) {
     FakeQmp peer;
-    peer.greeting()
-        .capabilities()
-        .expect("query-status")
-        .reply(running)
-        .expect("device_del")
-        .event("RESET", {{"guest", true}, {"reason", "guest-reset"}})
-        .close()
-        .start();
+    requested(peer).event("RESET", {{"guest", true}, {"reason", "guest-reset"}}).close().start();
     expect(unplug_failure(peer), Errc::qemu_gone, DeviceState::unknown,
            "the removal of gpu0 was pending, of which QEMU 9 and later abort at a reset");
     EXPECT_EQ(peer.finish(), None{});
@@ -162,11 +148,7 @@ TEST(PeerFault, AbortOnResetBeforeTheRequestIsAnsweredIsACrash) {
 
 TEST(PeerFault, AlreadyInTheProcessThenSuccess) {
     FakeQmp peer;
-    proven(peer.greeting()
-               .capabilities()
-               .expect("query-status")
-               .reply(running)
-               .expect("device_del")
+    proven(requested(peer)
                .error("GenericError", "Device gpu0 is already in the process of unplug")
                .event("DEVICE_DELETED", of_device("gpu0")))
         .start();

@@ -65,3 +65,33 @@ TEST_F(GroupHolder, UnreadableProcessesAreNotAnError) {
     ASSERT_EQ(holders.size(), 1u);
     EXPECT_EQ(text(holders[0]), "pid 9");
 }
+
+// Linux before 6.18: the group is busy, and of the device's descriptor nothing is told.
+TEST_F(GroupHolder, ADeviceAloneIsNamedAsTheOneThatMayBeIt) {
+    root.populate_holder(77, "vhost-user", "anon_inode:[vfio-device]");
+    root.populate_holder(78, "qemu", "/dev/vfio/6"); // has another group, and that one's device
+    root.populate_group(6, {});
+    root.link("/sys/kernel/iommu_groups/6/devices/0000:00:09.0", "x");
+    root.link("/proc/78/fd/18", "anon_inode:[vfio-device]");
+    const std::vector<Holder> expected{{77, "vhost-user"}};
+    EXPECT_EQ(group_holders(root.host(), 5), expected);
+    EXPECT_FALSE(group_busy(root.host(), 5)); // without the kernel's own answer that is no proof
+    const auto open = find_open_vfio(root.host());
+    EXPECT_EQ(open.untold, expected);
+    EXPECT_EQ(open.nodes.at("/dev/vfio/6").front().pid, 78);
+    root.link("/proc/78/fd/19", "anon_inode:[vfio-device]"); // one more than it accounts for
+    EXPECT_EQ(group_holders(root.host(), 5).size(), 2u);
+}
+
+TEST_F(GroupHolder, ADeviceOfWhichTheKernelTellsIsCertain) {
+    root.populate_holder(77, "vhost-user", "anon_inode:[vfio-device]");
+    root.write("/proc/77/fdinfo/17", "pos:\t0\nflags:\t02000002\n"
+                                     "vfio-device-syspath: /sys/devices/pci0000:00/0000:00:02.0\n");
+    root.populate_holder(78, "other", "anon_inode:[vfio-device]");
+    const std::vector<Holder> expected{{77, "vhost-user"}};
+    EXPECT_EQ(group_holders(root.host(), 5), expected);
+    EXPECT_TRUE(group_busy(root.host(), 5));
+    EXPECT_EQ(find_open_vfio(root.host()).devices.at("0000:00:02.0"), expected);
+    root.remove_holder(77);
+    EXPECT_FALSE(group_busy(root.host(), 5));
+}

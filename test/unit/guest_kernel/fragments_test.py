@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""build-kernel.sh: fragments, merged into a .config."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import stub_tree  # noqa: E402
+from workshop import FRAGMENTS, RELEASE, Workshop  # noqa: E402
+
+
+class GuestKernel(Workshop):
+    def test_fragments_all_make_the_config(self):
+        done = self.set_up()
+        config = self.built(".config").read_text().splitlines()
+        for fragment in FRAGMENTS.glob("*.conf"):
+            if fragment.name == "debug.conf":
+                continue
+            for line in fragment.read_text().splitlines():
+                if line.startswith("CONFIG_"):
+                    self.assertIn(line, config, fragment.name)
+        self.assertIn('CONFIG_LOCALVERSION="-intel-gpu"', config)
+        self.assertIn(RELEASE, done.stderr)
+        for option in ("DRM", "DRM_I915", "DRM_I915_USERPTR"):
+            self.assertIn(f"CONFIG_{option}=y", config)
+
+    def test_fragments_each_say_what_they_are_for(self):
+        for fragment in FRAGMENTS.glob("*.conf"):
+            lines = fragment.read_text().splitlines()
+            self.assertEqual(lines[0], "# SPDX-License-Identifier: Apache-2.0", fragment.name)
+            self.assertRegex(lines[1], r"^# [A-Z]", fragment.name)
+        requested = {f"CONFIG_{name}" for name in stub_tree.options_of(FRAGMENTS)}
+        for line in (FRAGMENTS / "optional.txt").read_text().splitlines():
+            if not line.startswith("#"):
+                name, _, reason = line.partition(" ")
+                self.assertIn(name, requested)
+                self.assertGreater(len(reason.strip()), 10, name)
+
+    def test_fragments_that_contradict_are_refused(self):
+        extra = self.folder / "extra.conf"
+        extra.write_text("# CONFIG_DRM_I915 is not set\nwhat is this\n")
+        self.refuse(
+            *self.setup_words(),
+            "--fragment",
+            extra,
+            "setup",
+            says=[
+                f"{extra}:1: CONFIG_DRM_I915=n, but {FRAGMENTS}/gpu-intel.conf:",
+                f"{extra}:2: neither an option nor a comment: what is this",
+            ],
+        )
+
+    def test_debug_type_has_a_name_of_its_own(self):
+        self.set_up("-t", "debug")
+        config = (self.work / "build" / f"{RELEASE}-debug/.config").read_text()
+        self.assertIn("CONFIG_KALLSYMS_ALL=y\n", config)
+        self.assertIn('CONFIG_LOCALVERSION="-intel-gpu-debug"\n', config)
+
+    def test_renamed_option_is_named_with_what_is_like_it(self):
+        (self.source / "drivers/gpu/drm/i915/Kconfig").write_text("config DRM_XE_USERPTR\n\tbool\n")
+        done = self.refuse(
+            *self.setup_words(),
+            "setup",
+            says=[
+                "CONFIG_DRM_I915_USERPTR=y (fragments/gpu-intel.conf:",
+                "Linux 6.1.192 has no such option: renamed or dropped; it has CONFIG_DRM_XE_USERPTR",
+                "1 of the options asked for did not make the final .config",
+            ],
+        )
+        self.assertNotIn("CONFIG_DRM=y", done.stderr)
+        self.refuse("build", says=["run build-kernel.sh -g intel setup first"])
+        # The user's own risk.
+        self.assertIn("going on without 1 of the options", self.set_up("-s").stderr)
+
+    def test_missing_dependency_is_named(self):
+        kconfig = self.source / "Kconfig"
+        text = kconfig.read_text().replace('config DRM_BOCHS\n\tbool "DRM_BOCHS"\n', 'if NEEDED\nconfig DRM_BOCHS\n\tbool "DRM_BOCHS"\n\tdepends on DRM && \\\n\t\tALSO_NEEDED\nendif\n')
+        kconfig.write_text(text)
+        self.refuse(
+            *self.setup_words(),
+            "setup",
+            says=[
+                "CONFIG_DRM_BOCHS=y (fragments/gpu-lab.conf:",
+                "is not set in the final .config: depends on (DRM && ALSO_NEEDED) && (NEEDED), of which not set: CONFIG_ALSO_NEEDED CONFIG_NEEDED (Kconfig:",
+            ],
+        )
+
+    def test_option_without_a_prompt_is_said_to_be_one(self):
+        kconfig = self.source / "Kconfig"
+        kconfig.write_text(kconfig.read_text().replace('config DRM_BOCHS\n\tbool "DRM_BOCHS"\n', "config DRM_BOCHS\n\tbool\n\tdepends on GONE\n"))
+        self.refuse(*self.setup_words(), "setup", says=["of which not set: CONFIG_GONE, and only others can select it (it has no prompt) (Kconfig:"])
+
+    def test_optional_option_may_be_missing(self):
+        kconfig = self.source / "Kconfig"
+        kconfig.write_text(kconfig.read_text().replace("config MITIGATION_ITS\n", "config MITIGATION_ITS_OLD\n"))
+        self.assertIn("left out: CONFIG_MITIGATION_ITS (came with", self.set_up().stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""build-kernel.sh: where install puts what was built."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from workshop import RELEASE, sha256, Workshop  # noqa: E402
+
+
+class GuestKernel(Workshop):
+    def test_install_has_the_walkthroughs_names(self):
+        self.set_up()
+        self.succeed("build")
+        done = self.install()
+        self.assertEqual(
+            done.stdout.splitlines()[:2],
+            [
+                f"/usr/share/kata-containers/vmlinux-intel-gpu.container -> vmlinux-{RELEASE}",
+                f"/usr/share/kata-containers/vmlinuz-intel-gpu.container -> vmlinuz-{RELEASE}",
+            ],
+        )
+        self.assertEqual(done.stdout.splitlines()[-1], 'kernel = "/usr/share/kata-containers/vmlinuz-intel-gpu.container"')
+        for image in ("vmlinux", "vmlinuz"):
+            self.assertEqual(os.readlink(self.installed() / f"{image}-intel-gpu.container"), f"{image}-{RELEASE}")
+            self.assertEqual(sha256(self.installed() / f"{image}-{RELEASE}"), sha256(self.built(image)))
+        self.assertEqual(
+            sorted(os.listdir(self.installed())),
+            sorted([f"config-{RELEASE}", f"manifest-{RELEASE}.json"] + [f"{i}-{n}" for i in ("vmlinux", "vmlinuz") for n in (RELEASE, "intel-gpu.container")]),
+        )
+
+    def test_install_keeps_the_former(self):
+        self.set_up()
+        self.succeed("build")
+        self.install()
+        former = sha256(self.built("vmlinux"))
+        extra = self.folder / "extra.conf"
+        extra.write_text("CONFIG_DEBUG_FS=y\n")
+        self.succeed("--fragment", extra, "build")
+        self.install("--fragment", extra)
+        self.assertEqual(sha256(self.installed() / f"vmlinux-{RELEASE}.former"), former)
+        self.assertEqual(sha256(self.installed() / f"vmlinux-{RELEASE}"), sha256(self.built("vmlinux")))
+        self.assertFalse([name for name in os.listdir(self.installed()) if name.startswith(".")])
+
+    def test_install_refuses_what_build_did_not_make(self):
+        self.set_up()
+        self.refuse("install", says=["nothing is built"])
+        self.succeed("build")
+        with open(self.built("vmlinuz"), "ab") as file:
+            file.write(b"x")
+        self.refuse("-d", self.folder / "root", "install", says=["is not what build made", "run build again"])
+        self.assertFalse(self.installed().exists())
+
+    def test_install_that_can_not_write_says_what_to_do(self):
+        self.set_up()
+        self.succeed("build")
+        (self.folder / "file").write_text("")
+        self.refuse("-d", self.folder / "file", "install", says=["can't write", "sudo -E build-kernel.sh -g intel install", "-d or -p"])
+
+
+if __name__ == "__main__":
+    unittest.main()

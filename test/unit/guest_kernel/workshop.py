@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build-kernel.sh on a kernel source in miniature, for the *_test.py of this folder: NAME_test.py CASE.
+
+KATA_VFIO_BIN is the folder of kata-vfio, for `check`.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import stub_tree  # noqa: E402
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+SCRIPT = REPOSITORY / "qemu/guest-kernel/build-kernel.sh"
+FRAGMENTS = REPOSITORY / "qemu/guest-kernel/fragments"
+CONFIG_VERSION = (REPOSITORY / "qemu/guest-kernel/config-version").read_text().strip()
+RELEASE = f"6.1.192-{CONFIG_VERSION}-intel-gpu"
+
+
+def sha256(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+class Workshop(unittest.TestCase):
+    """A folder with a source in miniature, and build-kernel.sh working on it."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guest-kernel-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.work = self.folder / "work"
+        self.source = stub_tree.make(self.folder / "linux", FRAGMENTS)
+        self.environment = {**os.environ, "KATA_VFIO_GUEST_KERNEL_CCACHE": "no"}
+        for name in ("KATA_VFIO_GUEST_KERNEL_CACHE", "SUDO_USER", "SOURCE_DATE_EPOCH", "MAKEFLAGS", "MAKELEVEL"):
+            self.environment.pop(name, None)
+
+    def run_script(self, *words, **environment):
+        return subprocess.run(
+            [SCRIPT, "-g", "intel", "-w", self.work, *words],
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def succeed(self, *words, **environment):
+        done = self.run_script(*words, **environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def refuse(self, *words, status=1, says=(), **environment):
+        done = self.run_script(*words, **environment)
+        self.assertEqual(done.returncode, status, done.stderr)
+        for text in says:
+            self.assertIn(text, done.stderr)
+        return done
+
+    def tree_sum(self, source=None):
+        command = "find . -path ./.git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
+        return subprocess.check_output(command, shell=True, text=True, cwd=source or self.source).split()[0]
+
+    def setup_words(self):
+        return ("--source", self.source, "--sha256", self.tree_sum())
+
+    def set_up(self, *words):
+        return self.succeed(*self.setup_words(), *words, "setup")
+
+    def built(self, name):
+        return self.work / "build" / RELEASE / {"vmlinuz": "arch/x86/boot/bzImage"}.get(name, name)
+
+    def tarball(self):
+        path = self.folder / "linux.tar.xz"
+        subprocess.run(["tar", "-C", self.folder, "-cJf", path, "linux"], check=True)
+        return path
+
+    def install(self, *words):
+        return self.succeed("-d", self.folder / "root", *words, "install")
+
+    def installed(self):
+        return self.folder / "root/usr/share/kata-containers"
