@@ -11,6 +11,12 @@ place=/run/cri
 mkdir -p $place/{etc,root,state}
 export KATA_CONF_FILE=$place/etc/configuration.toml
 export CONTAINERD_ADDRESS=$place/containerd.sock
+# What protoc makes of cri.proto.
+export CRI_MODULES=$place/modules
+mkdir -p $CRI_MODULES
+client() { "$cri/cri.py" "$@"; }
+# How a pod asks for a device of its own.
+asks=io.katacontainers.config.hypervisor
 
 configuration() {
     cat <<TOML
@@ -21,6 +27,7 @@ initrd = "$CRI_INITRD"
 machine_type = "pc"
 hotplug_vfio_on_root_bus = true
 default_memory = 256
+enable_annotations = ["vgpu_type", "gpu"]
 # The lab's guest is its own, and every trap costs emulated time; each byte on the serial line is one,
 # so its console has warnings and what is worse alone.
 kernel_params = "quiet nokaslr mitigations=off"
@@ -75,6 +82,8 @@ sandbox_picture() {
     echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio' || true)"
     echo "mounts: $(grep -c kata-vfio /proc/self/mountinfo || true)"
     echo "places: $(ls /run/kata-vfio/vm 2>/dev/null | tr '\n' ' ')"
+    echo "bundles: $(ls -d $place/state/io.containerd.runtime.v2.task/*/* 2>/dev/null | tr '\n' ' ')"
+    echo "cgroups: $(ls -d /sys/fs/cgroup/{default,k8s.io}/*/ 2>/dev/null | tr '\n' ' ')"
 }
 
 # settled WANTED: sandbox_picture, once it is that, or as it is after 20 s: a shim that was shut down
@@ -95,6 +104,12 @@ status() {
     code=0
     answer=$("$@" 2>&1) || code=$?
     [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+}
+
+# cri_cleanup: as the trap of EXIT.
+cri_cleanup() {
+    [ "$wrong" -eq 0 ] && [ "${finished:-}" = yes ] || cri_logs
+    kill "${containerd_pid:-0}" 2>/dev/null || true
 }
 
 cri_logs() {
