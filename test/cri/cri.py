@@ -90,7 +90,9 @@ class Client:
             else:
                 sys.exit(f"cri.py: unknown option {option}")
         config.command.extend(words)
-        request = self.m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=self.pod_config(name))
+        sandbox = self.pod_config(name)
+        sandbox.linux.security_context.privileged = context.privileged
+        request = self.m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=sandbox)
         made = self.call("CreateContainer", request, self.m.ContainerId)
         print(made.container_id, flush=True)
         self.call("StartContainer", made, self.m.Empty)

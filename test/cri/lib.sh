@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the scenarios of this folder: a containerd of their own, and what they look at.
 # Sourced by bash scripts that run in the lab's L1. CRI_KERNEL, CRI_INITRD, CRI_IMAGE: test/cri/run.
+# CRI_ACCEL=tcg: those without a device, on a machine without KVM.
 cri=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$cri/../scenarios/lib.sh"
 
@@ -21,6 +22,7 @@ asks=io.katacontainers.config.hypervisor
 configuration() {
     cat <<TOML
 [hypervisor.qemu]
+machine_accelerators = "${CRI_ACCEL:+accel=$CRI_ACCEL}"
 path = "/usr/bin/qemu-system-x86_64"
 kernel = "$CRI_KERNEL"
 initrd = "$CRI_INITRD"
@@ -54,6 +56,7 @@ state = "$place/state"
   path = "$place/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "$image"
+  restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio]
@@ -67,7 +70,7 @@ TOML
     containerd_pid=$!
     local i
     for ((i = 0; i < 300; i++)); do
-        if ctr version >/dev/null 2>&1; then return; fi
+        if ctr version >/dev/null 2>&1 && client pods >/dev/null 2>&1; then return; fi
         kill -0 $containerd_pid 2>/dev/null || break
         # containerd tells nobody when it serves.
         sleep 0.1

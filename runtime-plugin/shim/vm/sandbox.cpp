@@ -11,8 +11,8 @@
 #include "runtime-plugin/shim/vm/mount.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/json/serialize.hpp>
 #include <unistd.h>
 
 #include <algorithm>
