@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the scenarios of this folder: a containerd of their own, and what they look at.
 # Sourced by bash scripts that run in the lab's L1. CRI_KERNEL, CRI_INITRD, CRI_IMAGE: test/cri/run.
+# CRI_CONTAINERD: the folder of another containerd's programs than the system's.
 # CRI_ACCEL=tcg: those without a device, on a machine without KVM.
 cri=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$cri/../scenarios/lib.sh"
+[ -z "${CRI_CONTAINERD:-}" ] || PATH=$CRI_CONTAINERD:$PATH
 
 image=localhost/tools:1
 runtime=io.containerd.kata-vfio.v2
@@ -66,6 +68,7 @@ state = "$place/state"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio.options]
       ConfigPath = "$KATA_CONF_FILE"
 TOML
+    containerd --version
     containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
     containerd_pid=$!
     local i

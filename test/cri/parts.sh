@@ -15,6 +15,14 @@ mkdir -p "$made"
 "$here/make_image.py" "$made/tools.tar" localhost/tools:1
 cd "$top"
 
+# The options `run` and `here` share; scenarios is what is left.
+if [ "${1:-}" = --suite ]; then
+    CRI_CONTAINERD=$("$here/newer-containerd" "${2:-}")
+    export CRI_CONTAINERD
+    shift 2
+fi
+scenarios=("$@")
+
 guest_parts() {
     local scenario=$1 kernel=$LAB_VMLINUX has_own=no
     local image=("$top/qemu/guest-image/build-image.sh" --agent "$bin/kata-vfio-agent" --output "$made/$1.cpio")
@@ -25,7 +33,8 @@ guest_parts() {
     else
         "${image[@]}" --modules "${LAB_MODULES%/lib/modules}" --release "$LAB_KVER" --driver bochs
     fi
-    parts=(CRI_KERNEL="$kernel" CRI_HAS_OWN_KERNEL=$has_own CRI_INITRD="$made/$scenario.cpio" CRI_IMAGE="$made/tools.tar")
+    parts=(CRI_KERNEL="$kernel" CRI_HAS_OWN_KERNEL=$has_own CRI_INITRD="$made/$scenario.cpio" CRI_IMAGE="$made/tools.tar"
+        CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_VICTIMS="${CRI_VICTIMS:-}")
     [ "$scenario" = times ] || return 0
     # The first program of the boot that sandboxes are compared with: it ends the machine.
     rm -rf "$made/bare" && mkdir -p "$made/bare"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 
 namespace kata_vfio::agent {
 namespace {
@@ -56,11 +57,14 @@ void Agent::check_devices() {
 bool Agent::check_device(DeviceWait& wait) {
     const auto now = Clock::now();
     const bool there = report_as_is(root_, wait.address).has_value();
+    bool ready = there;
     if (there && wait.vfio) {
         modules_.load("vfio-pci");
-        give_to_vfio(root_, wait.address);
+        ready = give_to_vfio(root_, wait.address);
+        if (!ready && now >= wait.until)
+            throw SystemError("the guest's vfio-pci does not take " + wait.address, EINVAL);
     }
-    if (auto report = report_if_ready(root_, wait.address)) {
+    if (auto report = ready ? report_if_ready(root_, wait.address) : std::nullopt) {
         reply(wait.request, to_json(*report));
         return true;
     }

@@ -30,9 +30,10 @@ std::optional<std::string> modalias_of(const vfio::HostRoot& root, const std::st
 /// no driver yet, or is a display controller whose driver has not made its /dev/dri nodes.
 std::optional<DeviceReport> report_if_ready(const vfio::HostRoot& root, const std::string& address);
 /// Makes the function, which must be there, vfio-pci's: driver_override, the present driver let go,
-/// probed again. There is no IOMMU on machine pc, so VFIO's no-IOMMU mode is switched on. Does
-/// nothing when it is vfio-pci's. Throws SystemError with what the guest's kernel lacks.
-void give_to_vfio(const vfio::HostRoot& root, const std::string& address);
+/// probed again. There is no IOMMU on machine pc, so VFIO's no-IOMMU mode is switched on. False
+/// when it is not vfio-pci's yet: the kernel, which has just found it, may be at it itself, and the
+/// driver's uevent is to be waited for. Throws SystemError with what the guest's kernel lacks.
+bool give_to_vfio(const vfio::HostRoot& root, const std::string& address);
 
 /// What there is to tell when nobody waits any longer; nullopt: no such function.
 std::optional<DeviceReport> report_as_is(const vfio::HostRoot& root, const std::string& address);

@@ -122,7 +122,7 @@ TEST(GuestDevice, OfVfioHasItsGroupsNodes) {
     dir.write("sys/class/vfio/noiommu-3/uevent", "MAJOR=241\nMINOR=0\nDEVNAME=vfio/noiommu-3\n");
     dir.write("sys/class/misc/vfio/uevent", "MAJOR=10\nMINOR=196\nDEVNAME=vfio/vfio\n");
     const vfio::HostRoot root(dir.path());
-    give_to_vfio(root, "0000:00:0f.0"); // it has it
+    EXPECT_TRUE(give_to_vfio(root, "0000:00:0f.0")); // it has it
     const auto report = report_if_ready(root, "0000:00:0f.0");
     ASSERT_TRUE(report);
     EXPECT_THAT(report->nodes, ElementsAre("vfio/noiommu-3", "vfio/vfio"));
