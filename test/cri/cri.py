@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A CRI client for the tests, a call a line.
 
-    cri.py run-pod NAME [KEY=VALUE...]             RunPodSandbox with annotations; prints its id
-    cri.py run POD-ID NAME IMAGE [-d NODE]... -- CMD...    CreateContainer and StartContainer; its id
+    cri.py run-pod NAME [--privileged] [KEY=VALUE...]  RunPodSandbox with annotations; prints its id
+    cri.py run POD-ID NAME IMAGE [OPTION...] -- CMD...  CreateContainer and StartContainer; its id
+        -d NODE | --privileged | --pod-pids | --memory BYTES | --cpu MICROSECONDS (of 100000)
+    cri.py pods                                    a line each: id, name, ready or not-ready
+    cri.py status CONTAINER-ID                     created, running, exited or unknown, and exit code
+    cri.py memory CONTAINER-ID BYTES               UpdateContainerResources
     cri.py exec CONTAINER-ID CMD...                ExecSync; its output and exit status
     cri.py stop CONTAINER-ID SECONDS | remove CONTAINER-ID
     cri.py stop-pod POD-ID | remove-pod POD-ID
@@ -45,8 +49,8 @@ class Client:
         )
         return stub(request, timeout=300)
 
-    def node_namespaces(self):
-        return self.m.NamespaceOption(network=2, pid=1)
+    def node_namespaces(self, pids=1):
+        return self.m.NamespaceOption(network=2, pid=pids)
 
     def pod_config(self, name, annotations=()):
         config = self.m.PodSandboxConfig()
@@ -57,24 +61,55 @@ class Client:
         config.annotations.update(annotations)
         return config
 
-    def run_pod(self, name, *pairs):
-        annotations = dict(pair.split("=", 1) for pair in pairs)
-        request = self.m.RunPodSandboxRequest(config=self.pod_config(name, annotations), runtime_handler=HANDLER)
+    def run_pod(self, name, *words):
+        annotations = dict(word.split("=", 1) for word in words if word != "--privileged")
+        config = self.pod_config(name, annotations)
+        config.linux.security_context.privileged = "--privileged" in words
+        request = self.m.RunPodSandboxRequest(config=config, runtime_handler=HANDLER)
         print(self.call("RunPodSandbox", request, self.m.RunPodSandboxResponse).pod_sandbox_id)
 
     def run(self, pod, name, image, *words):
         words = list(words)
         config = self.m.ContainerConfig(image=self.m.ImageSpec(image=image), log_path=f"{name}.log")
         config.metadata.name = name
-        while words[0] == "-d":
-            config.devices.add(container_path=words[1], host_path=words[1], permissions="rwm")
-            words = words[2:]
-        config.command.extend(words[1:])
-        config.linux.security_context.namespace_options.CopyFrom(self.node_namespaces())
-        request = self.m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=self.pod_config(name))
+        context = config.linux.security_context
+        context.namespace_options.CopyFrom(self.node_namespaces())
+        while (option := words.pop(0)) != "--":
+            if option == "-d":
+                node = words.pop(0)
+                config.devices.add(container_path=node, host_path=node, permissions="rwm")
+            elif option == "--privileged":
+                context.privileged = True
+            elif option == "--pod-pids":
+                context.namespace_options.pid = 0
+            elif option == "--memory":
+                config.linux.resources.memory_limit_in_bytes = int(words.pop(0))
+            elif option == "--cpu":
+                config.linux.resources.cpu_quota = int(words.pop(0))
+                config.linux.resources.cpu_period = 100000
+            else:
+                sys.exit(f"cri.py: unknown option {option}")
+        config.command.extend(words)
+        sandbox = self.pod_config(name)
+        sandbox.linux.security_context.privileged = context.privileged
+        request = self.m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=sandbox)
         made = self.call("CreateContainer", request, self.m.ContainerId)
         print(made.container_id, flush=True)
         self.call("StartContainer", made, self.m.Empty)
+
+    def pods(self):
+        for item in self.call("ListPodSandbox", self.m.Empty(), self.m.ListPodSandboxResponse).items:
+            print(item.id, item.metadata.name, "not-ready" if item.state else "ready")
+
+    def status(self, container):
+        request = self.m.ContainerStatusRequest(container_id=container)
+        told = self.call("ContainerStatus", request, self.m.ContainerStatusResponse).status
+        print(("created", "running", "exited", "unknown")[told.state], told.exit_code)
+
+    def memory(self, container, most):
+        limits = self.m.LinuxContainerResources(memory_limit_in_bytes=int(most))
+        request = self.m.UpdateContainerResourcesRequest(container_id=container, linux=limits)
+        self.call("UpdateContainerResources", request, self.m.Empty)
 
     def exec(self, container, *command):
         request = self.m.ExecSyncRequest(container_id=container, cmd=command, timeout=60)
@@ -97,7 +132,7 @@ class Client:
         self.call("RemovePodSandbox", self.m.PodSandboxRequest(pod_sandbox_id=pod), self.m.Empty)
 
 
-VERBS = {"run-pod", "run", "exec", "stop", "remove", "stop-pod", "remove-pod"}
+VERBS = {"run-pod", "run", "pods", "status", "memory", "exec", "stop", "remove", "stop-pod", "remove-pod"}
 
 
 def main(words):

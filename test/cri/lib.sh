@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the scenarios of this folder: a containerd of their own, and what they look at.
 # Sourced by bash scripts that run in the lab's L1. CRI_KERNEL, CRI_INITRD, CRI_IMAGE: test/cri/run.
+# CRI_CONTAINERD: the folder of another containerd's programs than the system's.
+# CRI_ACCEL=tcg: those without a device, on a machine without KVM.
 cri=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$cri/../scenarios/lib.sh"
+[ -z "${CRI_CONTAINERD:-}" ] || PATH=$CRI_CONTAINERD:$PATH
 
 image=localhost/tools:1
 runtime=io.containerd.kata-vfio.v2
@@ -11,16 +14,24 @@ place=/run/cri
 mkdir -p $place/{etc,root,state}
 export KATA_CONF_FILE=$place/etc/configuration.toml
 export CONTAINERD_ADDRESS=$place/containerd.sock
+# What protoc makes of cri.proto.
+export CRI_MODULES=$place/modules
+mkdir -p $CRI_MODULES
+client() { "$cri/cri.py" "$@"; }
+# How a pod asks for a device of its own.
+asks=io.katacontainers.config.hypervisor
 
 configuration() {
     cat <<TOML
 [hypervisor.qemu]
+machine_accelerators = "${CRI_ACCEL:+accel=$CRI_ACCEL}"
 path = "/usr/bin/qemu-system-x86_64"
 kernel = "$CRI_KERNEL"
 initrd = "$CRI_INITRD"
 machine_type = "pc"
 hotplug_vfio_on_root_bus = true
 default_memory = 256
+enable_annotations = ["vgpu_type", "gpu"]
 # The lab's guest is its own, and every trap costs emulated time; each byte on the serial line is one,
 # so its console has warnings and what is worse alone.
 kernel_params = "quiet nokaslr mitigations=off"
@@ -47,6 +58,7 @@ state = "$place/state"
   path = "$place/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "$image"
+  restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio]
@@ -56,11 +68,12 @@ state = "$place/state"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio.options]
       ConfigPath = "$KATA_CONF_FILE"
 TOML
+    containerd --version
     containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
     containerd_pid=$!
     local i
     for ((i = 0; i < 300; i++)); do
-        if ctr version >/dev/null 2>&1; then return; fi
+        if ctr version >/dev/null 2>&1 && client pods >/dev/null 2>&1; then return; fi
         kill -0 $containerd_pid 2>/dev/null || break
         # containerd tells nobody when it serves.
         sleep 0.1
@@ -75,6 +88,8 @@ sandbox_picture() {
     echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio' || true)"
     echo "mounts: $(grep -c kata-vfio /proc/self/mountinfo || true)"
     echo "places: $(ls /run/kata-vfio/vm 2>/dev/null | tr '\n' ' ')"
+    echo "bundles: $(ls -d $place/state/io.containerd.runtime.v2.task/*/* 2>/dev/null | tr '\n' ' ')"
+    echo "cgroups: $(ls -d /sys/fs/cgroup/{default,k8s.io}/*/ 2>/dev/null | tr '\n' ' ')"
 }
 
 # settled WANTED: sandbox_picture, once it is that, or as it is after 20 s: a shim that was shut down
@@ -95,6 +110,12 @@ status() {
     code=0
     answer=$("$@" 2>&1) || code=$?
     [ -z "$answer" ] || printf '%s\n' "$answer" | sed 's/^/    /'
+}
+
+# cri_cleanup: as the trap of EXIT.
+cri_cleanup() {
+    [ "$wrong" -eq 0 ] && [ "${finished:-}" = yes ] || cri_logs
+    kill "${containerd_pid:-0}" 2>/dev/null || true
 }
 
 cri_logs() {

@@ -2,11 +2,11 @@
 #include "runtime-plugin/agent/guest/agent.hpp"
 
 #include "config/base/text.hpp"
-#include "runtime-plugin/agent/guest/device.hpp"
 #include "runtime-plugin/agent/guest/system_error.hpp"
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -71,7 +71,8 @@ void Agent::poll_once() {
     }
     int timeout = -1;
     for (const auto& wait : waits_) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(wait.until - Clock::now());
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            std::min(wait.until, wait.rescan) - Clock::now());
         const auto most = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 600000));
         timeout = timeout < 0 ? most : std::min(timeout, most);
     }
@@ -201,6 +202,10 @@ void Agent::serve(const Request& request) {
     } else if (const auto* gone = std::get_if<Remove>(&request.call)) {
         remove(gone->container);
         reply(id);
+    } else if (const auto* changed = std::get_if<Update>(&request.call)) {
+        need_container(changed->container);
+        cgroup(changed->container).limit(changed->limits);
+        reply(id);
     } else if (const auto* listed = std::get_if<Pids>(&request.call)) {
         need_container(listed->container);
         const auto pids = cgroup(listed->container).processes();
@@ -209,13 +214,11 @@ void Agent::serve(const Request& request) {
         need_container(used->container);
         reply(id, to_json(cgroup(used->container).usage()));
     } else if (const auto* device = std::get_if<AwaitDevice>(&request.call)) {
-        waits_.push_back(
-            {id, device->address, Clock::now() + std::chrono::milliseconds(device->timeout_ms)});
-        // It may have come before its event was listened for, and its driver be one to load.
-        if (const auto modalias = modalias_of(root_, device->address))
-            modules_.load_for_alias(*modalias);
+        await(id, *device);
     } else {
-        reply(id);
+        rusage own{};
+        ::getrusage(RUSAGE_SELF, &own);
+        reply(id, {{"peak_memory_kib", own.ru_maxrss}});
         over_ = true;
     }
 }
@@ -246,10 +249,13 @@ void Agent::on_child_signal() {
 
 void Agent::ended(std::uint32_t number, int status) {
     auto& process = need(number);
-    if (process.is_first())
-        if (const auto container = containers_.find(process.container());
-            container != containers_.end())
-            container->second.ended = true;
+    const auto container = containers_.find(process.container());
+    if (process.is_first() && container != containers_.end()) {
+        container->second.ended = true;
+        // In a pid namespace of its own the others went with it.
+        if (container->second.pod_pids)
+            cgroup(process.container()).kill_all();
+    }
     send(FrameType::exited, number, number_payload(static_cast<std::uint32_t>(status)));
     process.on_stdin_end();
     forget_if_over(number);
@@ -287,38 +293,6 @@ void Agent::remove(const std::string& container) {
     });
     cgroup(container).remove();
     containers_.erase(container);
-}
-
-void Agent::on_uevents() {
-    while (const auto event = uevents_.next()) {
-        if (event->action != "add")
-            continue;
-        const auto modalias = event->values.find("MODALIAS");
-        if (modalias == event->values.end())
-            continue;
-        try {
-            modules_.load_for_alias(modalias->second);
-        } catch (const SystemError& error) {
-            say(error.what());
-        }
-    }
-}
-
-void Agent::check_devices() {
-    std::erase_if(waits_, [&](const DeviceWait& wait) {
-        auto report = report_if_ready(root_, wait.address);
-        const bool late = Clock::now() >= wait.until;
-        if (!report && !late)
-            return false;
-        if (!report)
-            report = report_as_is(root_, wait.address);
-        if (report)
-            reply(wait.request, to_json(*report));
-        else
-            refuse(wait.request, "no PCI function " + wait.address + " came up in the guest",
-                   ENODEV);
-        return true;
-    });
 }
 
 void Agent::send(FrameType type, std::uint32_t process, std::string_view payload) {

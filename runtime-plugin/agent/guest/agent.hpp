@@ -33,6 +33,7 @@ class Agent {
     struct Container {
         pid_t first = 0;
         bool ended = false;
+        bool pod_pids = false;
     };
     struct Launching {
         std::uint32_t request = 0;
@@ -44,7 +45,8 @@ class Agent {
     struct DeviceWait {
         std::uint32_t request = 0;
         std::string address;
-        Clock::time_point until;
+        bool vfio = false;
+        Clock::time_point until, rescan;
     };
 
     void poll_once();
@@ -56,7 +58,10 @@ class Agent {
     void on_uevents();
     void on_launching(std::list<Launching>::iterator launching);
     void finish_launch(std::list<Launching>::iterator launching);
+    void await(std::uint32_t request, const AwaitDevice& call);
     void check_devices();
+    bool check_device(DeviceWait& wait); ///< whether it is answered
+    void rescan() const;
     void ended(std::uint32_t number, int status);
     void forget_if_over(std::uint32_t number);
 
@@ -74,6 +79,7 @@ class Agent {
     Process& need(std::uint32_t number);
     Container& need_container(const std::string& id);
     Cgroup cgroup(const std::string& container) const;
+    pid_t pod_init();
 
     UniqueFd port_;
     UniqueFd signals_; ///< SIGCHLD
@@ -87,6 +93,7 @@ class Agent {
     std::map<std::uint32_t, std::unique_ptr<Process>> processes_;
     std::list<Launching> launching_;
     std::vector<DeviceWait> waits_;
+    pid_t pod_init_ = 0; ///< 0 until a container shares its pid namespace
     /// Exits of processes whose number is not known yet: of exec, until its message is read.
     std::map<pid_t, int> early_exits_;
 };

@@ -14,15 +14,29 @@ void Agent::start(std::uint32_t request, Start call) {
     if (processes_.size() >= max_processes)
         throw SystemError("too many processes", EAGAIN);
     const auto group = cgroup(id);
+    const pid_t init = call.container.pod_pids ? pod_init() : 0;
     group.make();
-    auto launched = launch_container(call.container, group);
-    containers_[id] = Container{launched.pid, false};
+    Launched launched;
+    try {
+        group.limit(call.container.limits);
+        launched = launch_container(call.container, group, init);
+    } catch (...) {
+        group.remove();
+        throw;
+    }
+    containers_[id] = Container{launched.pid, false, call.container.pod_pids};
     add(request,
         std::make_unique<Process>(call.process, id, true,
                                   [this, number = call.process](FrameType type, auto payload) {
                                       send(type, number, payload);
                                   }),
         std::move(launched));
+}
+
+pid_t Agent::pod_init() {
+    if (pod_init_ == 0)
+        pod_init_ = launch_pod_init();
+    return pod_init_;
 }
 
 void Agent::exec(std::uint32_t request, const Exec& call) {
@@ -59,6 +73,8 @@ void Agent::on_launching(std::list<Launching>::iterator launching) {
     switch (read.message->kind) {
     case LaunchMessage::Kind::pid:
         process.pid = read.message->pid;
+        if (process.is_first())
+            need_container(process.container()).first = process.pid;
         break;
     case LaunchMessage::Kind::terminal:
         process.give_terminal(std::move(read.message->terminal));

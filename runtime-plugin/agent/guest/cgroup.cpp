@@ -29,6 +29,22 @@ std::uint64_t keyed(const std::string& text, std::string_view key) {
 
 } // namespace
 
+std::vector<std::pair<std::string, std::string>> limit_files(const ResourceLimits& limits) {
+    std::vector<std::pair<std::string, std::string>> files;
+    if (limits.memory)
+        files.emplace_back("memory.max", std::to_string(*limits.memory));
+    if (limits.swap)
+        files.emplace_back("memory.swap.max", std::to_string(*limits.swap));
+    if (limits.cpu_quota)
+        files.emplace_back("cpu.max", std::to_string(*limits.cpu_quota) + " " +
+                                          std::to_string(limits.cpu_period));
+    if (limits.cpu_weight)
+        files.emplace_back("cpu.weight", std::to_string(*limits.cpu_weight));
+    if (limits.processes)
+        files.emplace_back("pids.max", std::to_string(*limits.processes));
+    return files;
+}
+
 void Cgroup::prepare(const std::filesystem::path& mount) {
     for (const auto* controller : {"+cpu", "+memory", "+pids"})
         put(mount / "cgroup.subtree_control", controller);
@@ -40,6 +56,15 @@ Cgroup::Cgroup(const std::filesystem::path& mount, const std::string& container)
 void Cgroup::make() const {
     if (::mkdir(path_.c_str(), 0755) != 0 && errno != EEXIST)
         throw SystemError("can't make the container's cgroup", errno);
+}
+void Cgroup::limit(const ResourceLimits& limits) const {
+    for (const auto& [file, text] : limit_files(limits)) {
+        // Without swap there is no such file, and nothing to limit.
+        if (file == "memory.swap.max" && ::access((path_ / file).c_str(), F_OK) != 0)
+            continue;
+        if (!put(path_ / file, text))
+            throw SystemError("can't set the limit " + file + " to " + text, errno);
+    }
 }
 void Cgroup::enter() const {
     if (!put(path_ / "cgroup.procs", "0"))

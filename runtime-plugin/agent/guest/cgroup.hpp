@@ -5,12 +5,17 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace kata_vfio::agent {
 
-/// A container's group in the guest's cgroup2 tree: what it uses, which processes it has, and the
-/// one sure way to end them all. Nothing here is a limit: the sandbox's memory and processors are.
+/// What of a cgroup2 group's files has to be written for `limits`, in order. Pure. Source:
+/// Documentation/admin-guide/cgroup-v2.rst.
+std::vector<std::pair<std::string, std::string>> limit_files(const ResourceLimits& limits);
+
+/// A container's group in the guest's cgroup2 tree: what it uses and may use, which processes it
+/// has, and the one sure way to end them all.
 class Cgroup {
   public:
     /// Turns the controllers on for the groups below `mount`. Not fatal where one is missing.
@@ -18,7 +23,10 @@ class Cgroup {
 
     /// Names, but does not make, the group.
     Cgroup(const std::filesystem::path& mount, const std::string& container);
-    void make() const;            ///< Throws SystemError
+    void make() const; ///< Throws SystemError
+    /// Throws SystemError for what the kernel does not take, or has no controller for: a limit that
+    /// was asked for is never left out silently.
+    void limit(const ResourceLimits& limits) const;
     void enter() const;           ///< the calling process; throws SystemError
     void kill_all() const;        ///< SIGKILL to each process, forks in flight included
     void remove() const noexcept; ///< when it is empty

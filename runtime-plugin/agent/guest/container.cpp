@@ -173,6 +173,8 @@ void change_root(const std::string& directory) {
 } // namespace
 
 void enter_new_container(const ContainerSpec& spec) {
+    // Before its cgroup file system is mounted, whose top is then the container's group.
+    must(::unshare(CLONE_NEWCGROUP), "no cgroup namespace");
     must(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "can't make mounts private");
     const auto directory = share(spec.root);
     // pivot_root wants a mount.
@@ -208,7 +210,6 @@ void enter_new_container(const ContainerSpec& spec) {
             remount(directory, MS_RDONLY, "the root file system");
     }
     change_root(directory);
-    must(::unshare(CLONE_NEWCGROUP), "no cgroup namespace");
 }
 
 } // namespace kata_vfio::agent

@@ -2,8 +2,13 @@
 #include "runtime-plugin/agent/guest/device.hpp"
 
 #include "config/base/text.hpp"
+#include "config/base/unique_fd.hpp"
+#include "runtime-plugin/agent/guest/system_error.hpp"
 #include "vfio/pci_address.hpp"
 #include "vfio/sysfs_read.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -58,14 +63,34 @@ void collect(const vfio::HostRoot& root, const fs::path& directory, int depth,
     }
 }
 
+void put(const fs::path& file, const std::string& text, const std::string& what) {
+    const UniqueFd fd(must(::open(file.c_str(), O_WRONLY | O_CLOEXEC), what));
+    must(::write(fd.get(), text.data(), text.size()), what);
+}
+
+std::string driver_of(const vfio::HostRoot& root, const std::string& address) {
+    return vfio::link_name(function(root, address) / "driver").value_or("");
+}
+
 bool is_display(const vfio::HostRoot& root, const std::string& address) {
     const auto code = vfio::number_attribute(function(root, address) / "class", 16);
     return code && (*code >> 16) == 0x03;
 }
 
+/// Groups' nodes are not below their functions: class vfio has them, "7", or "noiommu-7".
+void collect_vfio(const vfio::HostRoot& root, const std::string& address,
+                  std::vector<DeviceNode>& found) {
+    const auto group = vfio::link_name(function(root, address) / "iommu_group").value_or("");
+    for (const auto& name : {group, "noiommu-" + group})
+        if (auto node = node_at(root, root.sys("class/vfio") / name); node && !group.empty())
+            found.push_back(std::move(*node));
+    if (auto node = node_at(root, root.sys("class/misc/vfio")))
+        found.push_back(std::move(*node));
+}
+
 DeviceReport report(const vfio::HostRoot& root, const std::string& address) {
     DeviceReport told;
-    told.driver = vfio::link_name(function(root, address) / "driver").value_or("");
+    told.driver = driver_of(root, address);
     for (auto& node : nodes_of(root, address))
         told.nodes.push_back(std::move(node.name));
     return told;
@@ -79,8 +104,29 @@ std::vector<DeviceNode> nodes_of(const vfio::HostRoot& root, const std::string& 
     const auto real = fs::canonical(function(root, address), ec);
     if (!ec)
         collect(root, real, 0, found);
+    if (driver_of(root, address) == "vfio-pci")
+        collect_vfio(root, address, found);
     std::ranges::sort(found, {}, &DeviceNode::name);
     return found;
+}
+
+bool give_to_vfio(const vfio::HostRoot& root, const std::string& address) {
+    if (driver_of(root, address) == "vfio-pci")
+        return true;
+    std::error_code ec;
+    if (!fs::exists(root.sys("bus/pci/drivers/vfio-pci"), ec))
+        throw SystemError("the guest's kernel has no vfio-pci", ENODEV);
+    const auto unsafe = root.sys("module/vfio/parameters/enable_unsafe_noiommu_mode");
+    if (!fs::exists(unsafe, ec))
+        throw SystemError("the guest's kernel has no VFIO without an IOMMU (CONFIG_VFIO_NOIOMMU)",
+                          ENODEV);
+    put(unsafe, "1", "can't switch VFIO's no-IOMMU mode on");
+    // First, so that no other driver takes it once the present one has let go.
+    put(function(root, address) / "driver_override", "vfio-pci", "can't override the driver");
+    if (!driver_of(root, address).empty())
+        put(function(root, address) / "driver/unbind", address, "can't take it from its driver");
+    put(root.sys("bus/pci/drivers_probe"), address, "can't have it probed");
+    return driver_of(root, address) == "vfio-pci";
 }
 
 std::optional<std::string> modalias_of(const vfio::HostRoot& root, const std::string& address) {
@@ -99,7 +145,7 @@ std::optional<DeviceReport> report_if_ready(const vfio::HostRoot& root,
     auto told = report_as_is(root, address);
     if (!told || told->driver.empty())
         return std::nullopt;
-    if (is_display(root, address) &&
+    if (is_display(root, address) && told->driver != "vfio-pci" &&
         std::ranges::none_of(told->nodes, [](const auto& n) { return n.starts_with("dri/"); }))
         return std::nullopt;
     return told;

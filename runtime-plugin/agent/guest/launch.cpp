@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -114,15 +115,49 @@ void set_oom_score(const ProcessSpec& spec) {
     must(::write(fd.get(), text.data(), text.size()), "can't set the oom score");
 }
 
+/// In a process that has entered another pid namespace, in which only its children are: becomes
+/// that child, with the agent as its parent and its pid told to it.
+void continue_in_child(int sync, unsigned long flags) {
+    Message message;
+    message.number = fork_with(CLONE_PARENT | flags);
+    if (message.number == 0)
+        return;
+    message.kind = 'P';
+    say(sync, message);
+    ::_exit(0);
+}
+
 } // namespace
 
-Launched launch_container(const ContainerSpec& spec, const Cgroup& cgroup) {
-    Ends ends(spec.process);
-    const pid_t pid = fork_with(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC);
+pid_t launch_pod_init() {
+    const pid_t pid = fork_with(CLONE_NEWPID);
     if (pid != 0)
-        return ends.near(pid);
+        return pid;
+    ::prctl(PR_SET_NAME, "pod", 0, 0, 0);
+    ::close_range(0, ~0u, 0);
+    // The kernel then reaps what is left to it.
+    ::signal(SIGCHLD, SIG_IGN);
+    for (;;)
+        ::pause();
+}
+
+Launched launch_container(const ContainerSpec& spec, const Cgroup& cgroup, pid_t pod_init) {
+    Ends ends(spec.process);
+    // The pod's ipc namespace is the guest's: the agent has no use for it.
+    const unsigned long flags = CLONE_NEWNS | CLONE_NEWUTS | (spec.pod_ipc ? 0 : CLONE_NEWIPC);
+    UniqueFd pids;
+    if (pod_init > 0)
+        pids.reset(
+            static_cast<int>(must(::syscall(SYS_pidfd_open, pod_init, 0), "the pod is gone")));
+    const pid_t pid = fork_with(pids ? 0 : flags | CLONE_NEWPID);
+    if (pid != 0)
+        return ends.near(pids ? 0 : pid);
     try {
         cgroup.enter();
+        if (pids) {
+            must(::setns(pids.get(), CLONE_NEWPID), "can't enter the pod's pid namespace");
+            continue_in_child(ends.theirs.get(), flags);
+        }
         set_oom_score(spec.process);
         enter_new_container(spec);
         ends.become(true);
@@ -145,14 +180,7 @@ Launched launch_exec(const ProcessSpec& spec, pid_t first, const Cgroup& cgroup)
                      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP),
              "can't enter the container");
         must(::chdir("/"), "can't enter the container");
-        // Only a child is in the new pid namespace; the agent is to be its parent.
-        Message message;
-        message.number = fork_with(CLONE_PARENT);
-        if (message.number != 0) {
-            message.kind = 'P';
-            say(ends.theirs.get(), message);
-            ::_exit(0);
-        }
+        continue_in_child(ends.theirs.get(), 0);
         ends.become(false);
     } catch (const std::exception& error) {
         say_error(ends.theirs.get(), error);

@@ -105,6 +105,37 @@ json::object write_mount(const MountSpec& mount) {
             {"options", list(mount.options)}};
 }
 
+ResourceLimits read_limits(const json::object& object) {
+    const JsonReader in(object);
+    ResourceLimits limits;
+    const auto read = [&](std::string_view name) {
+        return in.has(name) ? std::optional(in.number(name, UINT64_MAX)) : std::nullopt;
+    };
+    limits.memory = read("memory");
+    limits.swap = read("swap");
+    limits.cpu_quota = read("cpu_quota");
+    if (const auto period = in.number("cpu_period", 1000000)) // a second, the kernel's most
+        limits.cpu_period = period;
+    if (const auto weight = in.number("cpu_weight", 10000))
+        limits.cpu_weight = static_cast<std::uint32_t>(weight);
+    limits.processes = read("processes");
+    return limits;
+}
+
+json::object write_limits(const ResourceLimits& limits) {
+    json::object out{{"cpu_period", limits.cpu_period}};
+    const auto write = [&](const char* name, const auto& value) {
+        if (value)
+            out[name] = *value;
+    };
+    write("memory", limits.memory);
+    write("swap", limits.swap);
+    write("cpu_quota", limits.cpu_quota);
+    write("cpu_weight", limits.cpu_weight);
+    write("processes", limits.processes);
+    return out;
+}
+
 ContainerSpec read_container(const json::object& object) {
     const JsonReader in(object);
     ContainerSpec spec;
@@ -128,6 +159,9 @@ ContainerSpec read_container(const json::object& object) {
             throw ProtocolError("a PCI address that is none");
     spec.masked = in.texts("masked");
     spec.read_only_paths = in.texts("read_only_paths");
+    spec.limits = read_limits(in.needed_object("limits"));
+    spec.pod_pids = in.flag("pod_pids");
+    spec.pod_ipc = in.flag("pod_ipc");
     spec.process = read_process(in.needed_object("process"));
     return spec;
 }
@@ -151,6 +185,9 @@ json::object write_container(const ContainerSpec& spec) {
             {"plugged", list(spec.plugged)},
             {"masked", list(spec.masked)},
             {"read_only_paths", list(spec.read_only_paths)},
+            {"limits", write_limits(spec.limits)},
+            {"pod_pids", spec.pod_pids},
+            {"pod_ipc", spec.pod_ipc},
             {"process", write_process(spec.process)}};
 }
 
@@ -158,6 +195,9 @@ template <class... F>
 struct Overloaded : F... {
     using F::operator()...;
 };
+// clang 16 does not deduce an aggregate's arguments without it.
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 json::object write_call(const Call& call) {
     return std::visit(Overloaded{
@@ -187,6 +227,11 @@ json::object write_call(const Call& call) {
                           [](const Remove& c) -> json::object {
                               return {{"call", "remove"}, {"container", c.container}};
                           },
+                          [](const Update& c) -> json::object {
+                              return {{"call", "update"},
+                                      {"container", c.container},
+                                      {"limits", write_limits(c.limits)}};
+                          },
                           [](const Pids& c) -> json::object {
                               return {{"call", "pids"}, {"container", c.container}};
                           },
@@ -196,7 +241,8 @@ json::object write_call(const Call& call) {
                           [](const AwaitDevice& c) -> json::object {
                               return {{"call", "await_device"},
                                       {"address", c.address},
-                                      {"timeout_ms", c.timeout_ms}};
+                                      {"timeout_ms", c.timeout_ms},
+                                      {"vfio", c.vfio}};
                           },
                           [](const PowerOff&) -> json::object {
                               return {{"call", "power_off"}};
@@ -225,13 +271,16 @@ Call read_call(const JsonReader& in) {
                       static_cast<std::uint16_t>(in.number("columns", UINT16_MAX))};
     if (name == "remove")
         return Remove{in.needed_name("container")};
+    if (name == "update")
+        return Update{in.needed_name("container"), read_limits(in.needed_object("limits"))};
     if (name == "pids")
         return Pids{in.needed_name("container")};
     if (name == "stats")
         return Stats{in.needed_name("container")};
     if (name == "await_device")
         return AwaitDevice{in.needed_name("address"),
-                           static_cast<std::uint32_t>(in.number("timeout_ms", 600000))};
+                           static_cast<std::uint32_t>(in.number("timeout_ms", 600000)),
+                           in.flag("vfio")};
     if (name == "power_off")
         return PowerOff{};
     throw ProtocolError("a call that is not known");

@@ -64,6 +64,17 @@ struct DeviceSpec {
     bool optional = false; ///< left out when the guest has no such device
 };
 
+/// What a container may use of the sandbox, cgroup2's way; nullopt: as much as there is.
+struct ResourceLimits {
+    std::optional<std::uint64_t> memory;     ///< bytes
+    std::optional<std::uint64_t> swap;       ///< bytes, beside `memory`
+    std::optional<std::uint64_t> cpu_quota;  ///< microseconds of each period
+    std::uint64_t cpu_period = 100000;       ///< microseconds
+    std::optional<std::uint32_t> cpu_weight; ///< 1 to 10000; the kernel's default is 100
+    std::optional<std::uint64_t> processes;
+    bool operator==(const ResourceLimits&) const = default;
+};
+
 struct ContainerSpec {
     std::string id;   ///< one path component
     std::string root; ///< its root file system: a name at the top of the share
@@ -73,6 +84,9 @@ struct ContainerSpec {
     std::vector<DeviceSpec> devices;
     std::vector<std::string> plugged; ///< PCI addresses whose nodes it gets
     std::vector<std::string> masked, read_only_paths;
+    ResourceLimits limits;
+    /// The namespaces it shares with the other containers of its pod; its own otherwise.
+    bool pod_pids = false, pod_ipc = false;
     ProcessSpec process;
 };
 
@@ -99,6 +113,10 @@ struct Resize {
 struct Remove { ///< a container whose first process has exited
     std::string container;
 };
+struct Update { ///< other limits for a container; those that are not told stay
+    std::string container;
+    ResourceLimits limits;
+};
 struct Pids {
     std::string container;
 };
@@ -108,9 +126,12 @@ struct Stats {
 struct AwaitDevice { ///< until the device is there and its driver has made its nodes
     std::string address;
     std::uint32_t timeout_ms = 0;
+    /// It is to be vfio-pci's in the guest, for a program of the container that drives it itself.
+    bool vfio = false;
 };
 struct PowerOff {};
-using Call = std::variant<Start, Exec, Signal, Resize, Remove, Pids, Stats, AwaitDevice, PowerOff>;
+using Call =
+    std::variant<Start, Exec, Signal, Resize, Remove, Update, Pids, Stats, AwaitDevice, PowerOff>;
 
 struct Request {
     std::uint32_t id = 0;

@@ -64,7 +64,7 @@ constexpr auto capabilities = std::to_array<std::string_view>({
     "CAP_CHECKPOINT_RESTORE",
 });
 // include/uapi/asm-generic/resource.h
-constexpr auto limits = std::to_array<std::string_view>({
+constexpr auto limit_names = std::to_array<std::string_view>({
     "RLIMIT_CPU",
     "RLIMIT_FSIZE",
     "RLIMIT_DATA",
@@ -154,6 +154,34 @@ Device read_device(const json::object& object) {
                   static_cast<std::uint32_t>(in.number("gid", UINT32_MAX))};
 }
 
+/// A limit as OCI has it: -1, 0 or nothing is none.
+std::optional<std::uint64_t> limit(const JsonReader& in, std::string_view name) {
+    const auto number = in.integer(name, INT64_MIN, INT64_MAX);
+    return number > 0 ? std::optional(static_cast<std::uint64_t>(number)) : std::nullopt;
+}
+
+agent::ResourceLimits read_resources(const JsonReader& in) {
+    agent::ResourceLimits limits;
+    if (const auto* part = in.object("memory")) {
+        const JsonReader memory(*part);
+        limits.memory = limit(memory, "limit");
+        // OCI's is both together.
+        const auto both = limit(memory, "swap");
+        if (both && limits.memory)
+            limits.swap = *both > *limits.memory ? *both - *limits.memory : 0;
+    }
+    if (const auto* part = in.object("cpu")) {
+        const JsonReader cpu(*part);
+        if (const auto shares = limit(cpu, "shares"))
+            limits.cpu_weight = cpu_weight(*shares);
+        limits.cpu_quota = limit(cpu, "quota");
+        limits.cpu_period = limit(cpu, "period").value_or(limits.cpu_period);
+    }
+    if (const auto* part = in.object("pids"))
+        limits.processes = limit(JsonReader(*part), "limit");
+    return limits;
+}
+
 /// The first of these annotations that is there. CRI-O names them otherwise than containerd.
 std::string first_of(const std::map<std::string, std::string>& annotations,
                      std::initializer_list<const char*> names) {
@@ -206,7 +234,7 @@ int capability_number(std::string_view name) noexcept {
     return index_of(capabilities, name);
 }
 int limit_number(std::string_view name) noexcept {
-    return index_of(limits, name);
+    return index_of(limit_names, name);
 }
 
 Spec parse_spec(std::string_view config_json) {
@@ -235,7 +263,15 @@ Spec parse_spec(std::string_view config_json) {
             os.each_object("devices", [&](const json::object& item) {
                 spec.devices.push_back(read_device(item));
             });
-            if (const auto* resources = os.object("resources"))
+            os.each_object("namespaces", [&](const json::object& item) {
+                const JsonReader entry(item);
+                const auto type = entry.text("type", 32);
+                const bool shared = !entry.text("path", 4095).empty();
+                spec.shares_pids = spec.shares_pids || (shared && type == "pid");
+                spec.shares_ipc = spec.shares_ipc || (shared && type == "ipc");
+            });
+            if (const auto* resources = os.object("resources")) {
+                spec.limits = read_resources(JsonReader(*resources));
                 JsonReader(*resources).each_object("devices", [&](const json::object& item) {
                     const JsonReader rule(item);
                     const auto type = rule.text("type", 16);
@@ -243,12 +279,23 @@ Spec parse_spec(std::string_view config_json) {
                         (type.empty() || type == "a"))
                         spec.all_devices = true;
                 });
+            }
             spec.cgroups_path = os.text("cgroupsPath", 4095);
             spec.masked = os.texts("maskedPaths");
             spec.read_only_paths = os.texts("readonlyPaths");
         }
         return spec;
     });
+}
+
+agent::ResourceLimits parse_resources(std::string_view resources_json) {
+    return reading("the resources", resources_json,
+                   [](const json::object& object) { return read_resources(JsonReader(object)); });
+}
+
+std::uint32_t cpu_weight(std::uint64_t shares) noexcept {
+    shares = std::clamp<std::uint64_t>(shares, 2, 262144);
+    return static_cast<std::uint32_t>(1 + (shares - 2) * 9999 / 262142);
 }
 
 agent::ProcessSpec parse_process(std::string_view process_json) {

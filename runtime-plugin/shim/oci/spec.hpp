@@ -42,13 +42,21 @@ struct Spec {
     bool all_devices = false;
     std::vector<std::string> masked, read_only_paths;
     std::string cgroups_path;
+    agent::ResourceLimits limits;
+    /// Its pid, or ipc, namespace is another container's: the pod's, in a guest.
+    bool shares_pids = false, shares_ipc = false;
     std::map<std::string, std::string> annotations;
 };
 
-/// At most 4 MiB are taken. Both throw ttrpc::Error(invalid_argument) on anything that is not what
+/// At most 4 MiB are taken. All throw ttrpc::Error(invalid_argument) on anything that is not what
 /// it should be, naming the member.
 Spec parse_spec(std::string_view config_json);
 agent::ProcessSpec parse_process(std::string_view process_json);
+/// OCI's linux.resources, what of it a container can be limited by.
+agent::ResourceLimits parse_resources(std::string_view resources_json);
+
+/// The weight of cgroup2 (1 to 10000) for CPU shares of cgroup1 (2 to 262144), as runc has it.
+std::uint32_t cpu_weight(std::uint64_t shares) noexcept;
 
 /// "CAP_NET_ADMIN" -> 12; -1 for a name Linux does not have.
 int capability_number(std::string_view name) noexcept;

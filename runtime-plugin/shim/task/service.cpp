@@ -37,7 +37,7 @@ ttrpc::Method Service::find(const std::string& service, const std::string& metho
     if (service != "containerd.task.v2.Task")
         return {};
     using Member = Bytes (Service::*)(std::string);
-    // Pause, Resume, Checkpoint and Update are not there, and so answered Unimplemented.
+    // Pause, Resume and Checkpoint are not there, and so answered Unimplemented.
     static const std::map<std::string, Member, std::less<>> methods{
         {"Create", &Service::create},     {"Start", &Service::start},
         {"State", &Service::state},       {"Exec", &Service::exec},
@@ -45,7 +45,7 @@ ttrpc::Method Service::find(const std::string& service, const std::string& metho
         {"Delete", &Service::remove},     {"CloseIO", &Service::close_io},
         {"ResizePty", &Service::resize},  {"Pids", &Service::pids},
         {"Stats", &Service::stats},       {"Connect", &Service::connect},
-        {"Shutdown", &Service::shutdown},
+        {"Shutdown", &Service::shutdown}, {"Update", &Service::update},
     };
     const auto found = methods.find(method);
     if (found == methods.end())

@@ -47,6 +47,7 @@ class Service {
     Bytes resize(std::string payload);
     Bytes pids(std::string payload);
     Bytes stats(std::string payload);
+    Bytes update(std::string payload);
     Bytes connect(std::string payload);
     Bytes shutdown(std::string payload);
 

@@ -268,6 +268,22 @@ Service::Bytes Service::stats(std::string payload) {
     co_return response.SerializeAsString();
 }
 
+Service::Bytes Service::update(std::string payload) {
+    const auto request = parsed<task::UpdateTaskRequest>(payload);
+    const auto of = container(request.id());
+    auto limits = oci::parse_resources(request.resources().value());
+    // A pod's own task has no process; its size was decided when it was started.
+    if (of->kind == oci::Kind::sandbox)
+        co_return std::string();
+    if (of->first->life.state() == Life::State::created) {
+        of->spec.limits = std::move(limits);
+        co_return std::string();
+    }
+    agent::Call call = agent::Update{of->id, std::move(limits)};
+    co_await sandbox_.guest().call(std::move(call), short_limit);
+    co_return std::string();
+}
+
 Service::Bytes Service::connect(std::string payload) {
     parsed<task::ConnectRequest>(payload);
     task::ConnectResponse response;

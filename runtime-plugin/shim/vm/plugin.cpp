@@ -8,6 +8,8 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
+#include <unistd.h>
+
 #include <array>
 #include <optional>
 
@@ -103,8 +105,8 @@ void Plugin::on_log(void*, int32_t level, kata_vfio_str_t line) {
     log_line(levels[static_cast<std::size_t>(level) & 3], copy(line), {{"from", "plugin"}});
 }
 
-awaitable<void> Plugin::open(std::string id, std::string monitor,
-                             std::map<std::string, std::string> annotations) {
+awaitable<std::vector<Plugin::Attached>>
+Plugin::open(std::string id, std::string monitor, std::map<std::string, std::string> annotations) {
     std::vector<kata_vfio_pair_t> pairs;
     for (const auto& [key, value] : annotations)
         pairs.push_back({view(key), view(value)});
@@ -114,11 +116,16 @@ awaitable<void> Plugin::open(std::string id, std::string monitor,
         options.qmp_socket = view(monitor);
         options.annotations = pairs.data();
         options.annotation_count = pairs.size();
+        options.owner_pid = ::getpid();
         return entry_->sandbox_open(plugin_, &options, call);
     };
     std::string what = "opening the sandbox";
     const auto ended = co_await run(std::move(what), std::move(start));
     sandbox_ = ended->sandbox;
+    Start list = [&](kata_vfio_call_t* call) { return entry_->list(plugin_, view(id), call); };
+    what = "listing the sandbox's devices";
+    const auto listed = co_await run(std::move(what), std::move(list));
+    co_return listed->attached;
 }
 
 awaitable<std::vector<Plugin::Attached>> Plugin::attach(std::string device) {

@@ -29,8 +29,10 @@ class Plugin {
     };
 
     // Each throws Failure with the plugin's whole text.
-    boost::asio::awaitable<void> open(std::string id, std::string monitor,
-                                      std::map<std::string, std::string> annotations);
+    /// Gives the devices that the annotations (or the configuration) asked for. The sandbox belongs
+    /// to this process: when it has died, reconcile gives back what the sandbox has.
+    boost::asio::awaitable<std::vector<Attached>>
+    open(std::string id, std::string monitor, std::map<std::string, std::string> annotations);
     boost::asio::awaitable<std::vector<Attached>> attach(std::string device);
     boost::asio::awaitable<void> detach(std::string device);
     /// By id; a sandbox that is not remembered is no failure.

@@ -12,6 +12,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/json/serialize.hpp>
 #include <unistd.h>
 
 #include <algorithm>
@@ -98,9 +99,16 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     co_await qemu_->ready();
     std::string key = place_.key(), monitor = place_.monitor().native();
     auto annotations = spec.annotations;
-    co_await plugin_->open(std::move(key), std::move(monitor), std::move(annotations));
+    // Before the guest is up: a pod that asks for what is not to be had fails at once.
+    const auto own =
+        co_await plugin_->open(std::move(key), std::move(monitor), std::move(annotations));
     const auto hello = co_await guest_->hello(seconds(configuration_.agent.dial_timeout));
     log_info("the sandbox is up", {{"kernel", hello.kernel}, {"sandbox", place_.key()}});
+    for (const auto& one : own) {
+        Plugin::Attached device = one;
+        co_await await_device(std::move(device));
+        own_addresses_.push_back(one.guest_address);
+    }
 }
 
 awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
@@ -131,7 +139,8 @@ awaitable<void> Sandbox::stop() {
     running_ = false;
     try {
         agent::Call call = agent::PowerOff();
-        co_await guest_->call(std::move(call), seconds(1));
+        const auto last = co_await guest_->call(std::move(call), seconds(1));
+        log_debug("the guest switches itself off", {{"agent", boost::json::serialize(last)}});
         co_await qemu_->ended().wait_for(patience);
     } catch (const ttrpc::Error& error) {
         log_warning("the guest was not told to switch off", {{"error", error.what()}});

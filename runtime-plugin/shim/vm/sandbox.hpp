@@ -65,6 +65,8 @@ class Sandbox {
     void log_console() const;
     boost::asio::awaitable<void> attach(const oci::Spec& spec, Added& added,
                                         agent::ContainerSpec& container);
+    /// Until the guest has it, with its driver. Throws ttrpc::Error.
+    boost::asio::awaitable<void> await_device(Plugin::Attached device);
     boost::asio::awaitable<void> undo(std::shared_ptr<Added> added);
     void add_root(const std::string& id, const oci::Spec& spec, const std::filesystem::path& bundle,
                   const std::vector<Rootfs>& rootfs, Added& added, agent::ContainerSpec& container);
@@ -80,6 +82,8 @@ class Sandbox {
     config::Configuration configuration_;
     /// The pod's: CRI tells it for the sandbox alone, whose uts namespace containers would share.
     std::string hostname_;
+    /// Guest addresses of the devices that the pod itself asked for: every container has them.
+    std::vector<std::string> own_addresses_;
     HostCgroup cgroup_;
     bool running_ = false, stopping_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

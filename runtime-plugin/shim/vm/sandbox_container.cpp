@@ -89,8 +89,15 @@ void Sandbox::add_mounts(const std::string& id, const oci::Spec& spec, Added& ad
             container.mounts.push_back(std::move(told));
             continue;
         }
-        // Shared memory is the guest kernel's business, not the share's: 64 MiB, as CRI mounts it.
-        if (mount.destination == "/dev/shm") {
+        // Shared memory is the guest kernel's business, not the share's. A pod's is the guest's
+        // own.
+        if (mount.destination == "/dev/shm" && spec.shares_ipc) {
+            told.origin = agent::MountSpec::Origin::guest;
+            told.source = "/dev/shm";
+            container.mounts.push_back(std::move(told));
+            continue;
+        }
+        if (mount.destination == "/dev/shm") { // 64 MiB, as CRI mounts it
             told.type = told.source = "tmpfs";
             told.options = {"nosuid", "nodev", "noexec", "mode=1777", "size=65536k"};
             container.mounts.push_back(std::move(told));
@@ -132,23 +139,35 @@ awaitable<void> Sandbox::attach(const oci::Spec& spec, Added& added,
         const auto attached = co_await plugin_->attach(name);
         added.devices.push_back(name);
         for (const auto& one : attached) {
-            agent::AwaitDevice wait;
-            wait.address = one.guest_address;
-            wait.timeout_ms = device_timeout_ms;
-            agent::Call call = std::move(wait);
-            const auto value =
-                co_await guest_->call(std::move(call), seconds(5 + device_timeout_ms / 1000));
-            const auto report = agent::parse_device_report(value);
-            log_info("a device is in the guest", {{"device", name},
-                                                  {"guest_address", one.guest_address},
-                                                  {"driver", report.driver},
-                                                  {"nodes", join_words(report.nodes)}});
-            if (report.driver.empty())
-                log_warning("no driver of the guest's takes the device",
-                            {{"device", name}, {"guest_address", one.guest_address}});
+            Plugin::Attached plugged = one;
+            co_await await_device(std::move(plugged));
             container.plugged.push_back(one.guest_address);
         }
     }
+}
+
+awaitable<void> Sandbox::await_device(Plugin::Attached device) {
+    agent::AwaitDevice wait;
+    wait.address = device.guest_address;
+    wait.timeout_ms = device_timeout_ms;
+    wait.vfio = configuration_.runtime.vfio_mode == "vfio";
+    agent::Call call = std::move(wait);
+    const auto value =
+        co_await guest_->call(std::move(call), seconds(5 + device_timeout_ms / 1000));
+    agent::DeviceReport report;
+    try {
+        report = agent::parse_device_report(value);
+    } catch (const agent::ProtocolError& wrong) {
+        throw ttrpc::Error(ttrpc::Code::internal,
+                           std::string("the guest's answer: ") + wrong.what());
+    }
+    log_info("a device is in the guest", {{"device", device.device},
+                                          {"guest_address", device.guest_address},
+                                          {"driver", report.driver},
+                                          {"nodes", join_words(report.nodes)}});
+    if (report.driver.empty())
+        log_warning("no driver of the guest's takes the device",
+                    {{"device", device.device}, {"guest_address", device.guest_address}});
 }
 
 awaitable<agent::ContainerSpec> Sandbox::add(const std::string& id, const oci::Spec& spec,
@@ -160,7 +179,11 @@ awaitable<agent::ContainerSpec> Sandbox::add(const std::string& id, const oci::S
     container.hostname = spec.hostname.empty() ? hostname_ : spec.hostname;
     container.masked = spec.masked;
     container.read_only_paths = spec.read_only_paths;
+    container.limits = spec.limits;
+    container.pod_pids = spec.shares_pids;
+    container.pod_ipc = spec.shares_ipc;
     container.process = spec.process;
+    container.plugged = own_addresses_;
     // In the map from the start: whatever ends the sandbox meanwhile finds it.
     const auto held = std::make_shared<Added>();
     added_[id] = held;
@@ -170,9 +193,6 @@ awaitable<agent::ContainerSpec> Sandbox::add(const std::string& id, const oci::S
         add_root(id, spec, bundle, rootfs, added, container);
         add_mounts(id, spec, added, container);
         co_await attach(spec, added, container);
-    } catch (const agent::ProtocolError& wrong) {
-        failed = std::make_exception_ptr(ttrpc::Error(
-            ttrpc::Code::internal, std::string("the guest's answer: ") + wrong.what()));
     } catch (...) {
         failed = std::current_exception();
     }

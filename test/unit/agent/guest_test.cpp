@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of the guest's side is pure, or works below any directory.
+#include "runtime-plugin/agent/guest/cgroup.hpp"
 #include "runtime-plugin/agent/guest/device.hpp"
 #include "runtime-plugin/agent/guest/modules.hpp"
 #include "runtime-plugin/agent/guest/mount_options.hpp"
@@ -107,6 +108,67 @@ TEST(GuestDevice, IsWaitedForUntilItIsThere) {
     EXPECT_EQ(report_as_is(vfio::HostRoot(no_driver.path()), "0000:00:0f.0")->driver, "");
     add_display(no_card, true, false);
     EXPECT_FALSE(report_if_ready(vfio::HostRoot(no_card.path()), "0000:00:0f.0"));
+}
+
+TEST(GuestDevice, OfVfioHasItsGroupsNodes) {
+    const TempDir dir;
+    add_display(dir, false, false);
+    const auto real = dir.path() / "sys/devices/pci0000:00/0000:00:0f.0";
+    for (const auto* path : {"sys/bus/pci/drivers/vfio-pci", "sys/kernel/iommu_groups/3",
+                             "sys/class/vfio/noiommu-3", "sys/class/misc/vfio"})
+        fs::create_directories(dir.path() / path);
+    fs::create_symlink(dir.path() / "sys/bus/pci/drivers/vfio-pci", real / "driver");
+    fs::create_symlink(dir.path() / "sys/kernel/iommu_groups/3", real / "iommu_group");
+    dir.write("sys/class/vfio/noiommu-3/uevent", "MAJOR=241\nMINOR=0\nDEVNAME=vfio/noiommu-3\n");
+    dir.write("sys/class/misc/vfio/uevent", "MAJOR=10\nMINOR=196\nDEVNAME=vfio/vfio\n");
+    const vfio::HostRoot root(dir.path());
+    EXPECT_TRUE(give_to_vfio(root, "0000:00:0f.0")); // it has it
+    const auto report = report_if_ready(root, "0000:00:0f.0");
+    ASSERT_TRUE(report);
+    EXPECT_THAT(report->nodes, ElementsAre("vfio/noiommu-3", "vfio/vfio"));
+}
+
+TEST(GuestDevice, OfVfioNeedsItsKernel) {
+    const TempDir dir;
+    add_display(dir, true, true);
+    const vfio::HostRoot root(dir.path());
+    const auto refusal = [&] {
+        try {
+            give_to_vfio(root, "0000:00:0f.0");
+        } catch (const std::exception& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    EXPECT_THAT(refusal(), ::testing::HasSubstr("no vfio-pci"));
+    fs::create_directories(dir.path() / "sys/bus/pci/drivers/vfio-pci");
+    EXPECT_THAT(refusal(), ::testing::HasSubstr("CONFIG_VFIO_NOIOMMU"));
+    // Refused before anything was done to it.
+    EXPECT_FALSE(fs::exists(dir.path() / "sys/bus/pci/devices/0000:00:0f.0/driver_override"));
+}
+
+TEST(GuestCgroup, LimitsAreItsFiles) {
+    EXPECT_THAT(limit_files({}), ElementsAre());
+    ResourceLimits limits;
+    limits.memory = 5;
+    limits.cpu_quota = 50000;
+    limits.cpu_weight = 79;
+    limits.processes = 9;
+    EXPECT_THAT(limit_files(limits),
+                ElementsAre(std::pair("memory.max", "5"), std::pair("cpu.max", "50000 100000"),
+                            std::pair("cpu.weight", "79"), std::pair("pids.max", "9")));
+}
+
+TEST(GuestCgroup, ALimitThatIsNotTakenIsAnError) {
+    const TempDir dir;
+    const Cgroup group(dir.path(), "c1");
+    group.make();
+    ResourceLimits limits;
+    limits.processes = 9;
+    EXPECT_ANY_THROW(group.limit(limits)); // no controller, no file
+    dir.write("c1/pids.max", "max");
+    group.limit(limits);
+    EXPECT_EQ(dir.read("c1/pids.max"), "9ax"); // a real one has no rest
 }
 
 TEST(RootPath, ALinkInAnImageLeadsNowhereElse) {

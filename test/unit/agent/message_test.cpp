@@ -20,6 +20,8 @@ ContainerSpec container() {
     spec.plugged = {"0000:00:0f.0"};
     spec.masked = {"/proc/kcore"};
     spec.read_only_paths = {"/proc/sys"};
+    spec.limits = {256u << 20, 0, 50000, 100000, 79, 100};
+    spec.pod_pids = spec.pod_ipc = true;
     spec.process.args = {"sh", "-c", "echo \"hi\""};
     spec.process.env = {"PATH=/bin", "X="};
     spec.process.uid = 1000;
@@ -49,10 +51,10 @@ TEST(AgentMessage, AContainerComesOutAsItWentIn) {
 }
 
 TEST(AgentMessage, EveryCallComesOutAsItWentIn) {
-    for (const auto& call :
-         std::initializer_list<Call>{Exec{2, "c1", container().process}, Signal{2, 9, true},
-                                     Resize{2, 24, 80}, Remove{"c1"}, Pids{"c1"}, Stats{"c1"},
-                                     AwaitDevice{"0000:00:02.0", 5000}, PowerOff{}}) {
+    for (const auto& call : std::initializer_list<Call>{
+             Exec{2, "c1", container().process}, Signal{2, 9, true}, Resize{2, 24, 80},
+             Remove{"c1"}, Pids{"c1"}, Stats{"c1"}, Update{"c1", container().limits},
+             AwaitDevice{"0000:00:02.0", 5000, true}, PowerOff{}}) {
         const auto sent = to_payload(Request{1, call});
         const auto read = parse_request(sent);
         EXPECT_EQ(read.call.index(), call.index()) << sent;

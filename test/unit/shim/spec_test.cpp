@@ -49,6 +49,31 @@ TEST(OciSpec, OfCtr) {
     EXPECT_EQ(spec.masked.at(0), "/proc/kcore");
 }
 
+TEST(OciSpec, LimitsAndWhatIsShared) {
+    const auto spec = parse_spec(
+        R"({"process":{"user":{},"args":["x"],"cwd":"/"},"linux":{"namespaces":[{"type":"mount"},)"
+        R"({"type":"pid"},{"type":"ipc","path":"/proc/7/ns/ipc"}],"resources":{)"
+        R"("memory":{"limit":100,"swap":150},"cpu":{"shares":1024,"quota":50000,"period":20000},)"
+        R"("pids":{"limit":-1}}}})");
+    EXPECT_FALSE(spec.shares_pids);
+    EXPECT_TRUE(spec.shares_ipc);
+    EXPECT_EQ(spec.limits.memory, 100u);
+    EXPECT_EQ(spec.limits.swap, 50u); // OCI's is both together
+    EXPECT_EQ(spec.limits.cpu_quota, 50000u);
+    EXPECT_EQ(spec.limits.cpu_period, 20000u);
+    EXPECT_EQ(spec.limits.cpu_weight, 39u);
+    EXPECT_FALSE(spec.limits.processes);
+    EXPECT_EQ(parse_resources(R"({"memory":{"limit":0},"cpu":{"quota":-1}})"),
+              agent::ResourceLimits());
+}
+
+TEST(OciSpec, WeightsAreThoseOfRunc) {
+    EXPECT_EQ(cpu_weight(0), 1u);
+    EXPECT_EQ(cpu_weight(2), 1u);
+    EXPECT_EQ(cpu_weight(262144), 10000u);
+    EXPECT_EQ(cpu_weight(UINT64_MAX), 10000u);
+}
+
 TEST(OciSpec, PrivilegedIsWhereEveryDeviceIsAllowed) {
     const auto with = [](const std::string& rules) {
         return parse_spec(R"({"process":{"user":{},"args":["x"],"cwd":"/"},"linux":{"resources":{)"
