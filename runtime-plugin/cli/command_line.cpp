@@ -137,6 +137,15 @@ class Parser {
         verb(app_, "vgpus", Verb::vgpus, "The vGPUs there are, and who has them",
              "  kata-vfio vgpus\n  kata-vfio vgpus --json\n");
 
+        auto* topology =
+            verb(app_, "topology", Verb::topology,
+                 "GPUs, their IOMMU groups and vGPUs, and the sandboxes' slots they are in",
+                 "  kata-vfio topology\n  kata-vfio topology --svg host.svg\n");
+        topology->add_flag("--all", arguments_.all, "Every PCI function");
+        topology->add_option("--svg", arguments_.svg, "Draw it into this file")
+            ->type_name("OUT")
+            ->check(CLI::Validator(not_empty, "", ""));
+
         auto* create = verb(app_, "create", Verb::create, "Make a vGPU",
                             "  kata-vfio create i915-GVTg_V4_8\n"
                             "  kata-vfio create i915-GVTg_V4_8@0000:00:02.0 --uuid "

@@ -44,6 +44,7 @@ TEST(JsonDoc, NamesEveryKey) {
         {"types"},
         {"create", "i915-GVTg_V4_8"},
         {"vgpus"},
+        {"topology", "--all"},
         {"bind", "0000:00:02.0"},
         {"restore", "0000:00:02.0"},
         {"check"},
