@@ -22,6 +22,7 @@
 #include "runtime-plugin/cli/types.hpp"
 #include "runtime-plugin/cli/vgpu_make.hpp"
 #include "runtime-plugin/cli/vgpus.hpp"
+#include "runtime-plugin/cli/xml/xml_verbs.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
 
 #include <boost/json.hpp>
@@ -205,6 +206,12 @@ int dispatch(const Arguments& arguments, Io& io) {
             return config_set_kernel(arguments, io);
         case Verb::config_show:
             return config_show(arguments, io);
+        case Verb::xml_export:
+            return xml_export(arguments, io);
+        case Verb::xml_import:
+            return xml_import(arguments, io);
+        case Verb::xml_check:
+            return xml_check(arguments, io);
         default:
             break;
         }
