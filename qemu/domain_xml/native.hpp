@@ -22,8 +22,8 @@ std::vector<boost::json::object> vfio_devices(std::string_view command_line);
 /// In which properties two -device (or device_add) arguments differ in what QEMU does with them;
 /// [] when they mean the same. What counts as the same: `host` and the function's `sysfsdev`
 /// (hw/vfio/pci.c makes one of the other), "0x5", "05" and "05.0", a default that is written out
-/// and one that is not. The id is a name and is not compared. `left` and `right` are how the texts
-/// call the two.
+/// and one that is not, `multifunction` of a function that is not 0. The id is a name and is not
+/// compared. `left` and `right` are how the texts call the two.
 std::vector<std::string> differences(const boost::json::object& one, std::string_view left,
                                      const boost::json::object& other, std::string_view right);
 

@@ -56,11 +56,17 @@ std::string node_name(const PciPlace& place) {
     return name;
 }
 
+std::string node_name(const VgpuNode& vgpu) {
+    auto name = "mdev_" + vgpu.uuid;
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name + node_name(vgpu.parent).substr(3);
+}
+
 std::string write_node(const VgpuNode& vgpu) {
-    std::string out = "<device>\n  <parent>" + node_name(vgpu.parent) +
-                      "</parent>\n  <capability type='mdev'>\n    <type id='" +
-                      xml_escaped(vgpu.type) + "'/>\n    <uuid>" + xml_escaped(vgpu.uuid) +
-                      "</uuid>\n";
+    std::string out =
+        "<device>\n  <name>" + xml_escaped(node_name(vgpu)) + "</name>\n  <parent>" +
+        node_name(vgpu.parent) + "</parent>\n  <capability type='mdev'>\n    <type id='" +
+        xml_escaped(vgpu.type) + "'/>\n    <uuid>" + xml_escaped(vgpu.uuid) + "</uuid>\n";
     if (vgpu.iommu_group)
         out += "    <iommuGroup number='" + std::to_string(*vgpu.iommu_group) + "'/>\n";
     return out + "  </capability>\n</device>\n";

@@ -31,6 +31,8 @@ struct FunctionNode {
 
 /// "pci_0000_00_02_0", libvirt's name for it.
 std::string node_name(const PciPlace& place);
+/// "mdev_bbc4aafe_5807_11e8_a43e_03533cceae7d_0000_00_02_0".
+std::string node_name(const VgpuNode& vgpu);
 
 /// For `virsh nodedev-create` as it stands; with a group, as `virsh nodedev-dumpxml` shows it.
 std::string write_node(const VgpuNode& vgpu);

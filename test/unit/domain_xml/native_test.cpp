@@ -55,6 +55,13 @@ TEST(Native, TheSameInOtherWords) {
         ElementsAre());
 }
 
+TEST(Native, MultifunctionIsFunctionZerosAlone) {
+    EXPECT_THAT(differ(R"({"addr":"0x2.0x1"})", R"({"addr":"02.1","multifunction":true})"),
+                ElementsAre());
+    EXPECT_THAT(differ(R"({"addr":"0x2"})", R"({"addr":"02.0","multifunction":true})"),
+                ElementsAre("multifunction: libvirt has 'false', we 'true'"));
+}
+
 TEST(Native, EveryDifferenceIsTold) {
     const auto base = R"({"driver":"vfio-pci","sysfsdev":"/s","bus":"pci.0","addr":"05"})";
     EXPECT_THAT(

@@ -23,10 +23,12 @@ std::string refusal(const std::string& xml) {
 
 TEST(NodeDevice, AVgpuToBeCreated) {
     const auto xml = write_node(VgpuNode{uuid, "i915-GVTg_V4_8", {0, 0, 2, 0}, {}});
-    EXPECT_EQ(xml, "<device>\n  <parent>pci_0000_00_02_0</parent>\n  <capability type='mdev'>\n"
-                   "    <type id='i915-GVTg_V4_8'/>\n"
-                   "    <uuid>bbc4aafe-5807-11e8-a43e-03533cceae7d</uuid>\n"
-                   "  </capability>\n</device>\n");
+    EXPECT_EQ(xml,
+              "<device>\n  <name>mdev_bbc4aafe_5807_11e8_a43e_03533cceae7d_0000_00_02_0</name>\n"
+              "  <parent>pci_0000_00_02_0</parent>\n  <capability type='mdev'>\n"
+              "    <type id='i915-GVTg_V4_8'/>\n"
+              "    <uuid>bbc4aafe-5807-11e8-a43e-03533cceae7d</uuid>\n"
+              "  </capability>\n</device>\n");
     const auto read = read_node(xml);
     ASSERT_TRUE(read.vgpu);
     EXPECT_EQ(read.vgpu->uuid, uuid);
