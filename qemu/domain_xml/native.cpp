@@ -54,7 +54,7 @@ std::map<std::string, std::string> meaning(const json::object& arguments) {
     // Only function 0 has to have it: QEMU lets the others of the slot leave it out (hw/pci/pci.c,
     // pci_init_multifunction), and no guest looks at theirs.
     if (const auto addr = meant.find("addr"); addr != meant.end() && !addr->second.ends_with(".0"))
-        meant.erase("multifunction");
+        meant["multifunction"] = "false";
     meant["the host's device"] = host_device(arguments);
     return meant;
 }

@@ -211,6 +211,30 @@ TEST(DomainXml, DevicesThatHotPlugCannotGive) {
     EXPECT_THAT(of(mdev(at5) + pci(at5)), HasSubstr("0000:00:05.0 is another device's already"));
 }
 
+TEST(DomainXml, EveryCutAndEveryChangedByteIsTakenOrRefused) {
+    const auto xml = write_domain(sample());
+    std::size_t taken = 0, refused = 0;
+    const auto read = [&](const std::string& text) {
+        try {
+            read_domain(text);
+            ++taken;
+        } catch (const Failure& failure) {
+            EXPECT_NE(failure.code(), Errc::internal);
+            ++refused;
+        }
+    };
+    for (std::size_t i = 0; i < xml.size(); ++i) {
+        read(xml.substr(0, i));
+        for (const char c : {'<', '\'', '\0', '9', '\xff'}) {
+            auto changed = xml;
+            changed[i] = c;
+            read(changed);
+        }
+    }
+    EXPECT_GT(taken, xml.size() / 4) << "names and white space";
+    EXPECT_GT(refused, xml.size());
+}
+
 TEST(DomainXml, DeviceAddIsTheEncodersOwn) {
     const auto domain = sample();
     EXPECT_EQ(boost::json::serialize(encode_device_add(vfio_device(domain.hostdevs[0]))),
