@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,10 +29,11 @@ constexpr auto name = "kata-vfio-libvirt";
 constexpr auto remedy = "install kata-vfio's libvirt helper with libvirt0 and "
                         "libvirt-daemon-driver-qemu; only xml check needs them";
 
-std::pair<UniqueFd, UniqueFd> make_pipe() {
+/// For each direction one: a socket can be written to without SIGPIPE and without waiting.
+std::pair<UniqueFd, UniqueFd> make_channel() {
     int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        throw host_failure(errno, "no pipe").sys(errno);
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        throw host_failure(errno, "no socket to " + std::string(name)).sys(errno);
     return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
@@ -89,8 +91,8 @@ LibvirtHelper::~LibvirtHelper() {
 }
 
 void LibvirtHelper::start() {
-    auto [child_in, in] = make_pipe();
-    auto [out, child_out] = make_pipe();
+    auto [child_in, in] = make_channel();
+    auto [out, child_out] = make_channel();
     posix_spawn_file_actions_t files;
     ::posix_spawn_file_actions_init(&files);
     ::posix_spawn_file_actions_adddup2(&files, child_in.get(), STDIN_FILENO);
@@ -120,17 +122,16 @@ void LibvirtHelper::start() {
 }
 
 json::object LibvirtHelper::ask(const json::object& request) {
+    until_ = std::chrono::steady_clock::now() + limit_;
     const auto text = json::serialize(request) + "\n";
-    // A program that has ended leaves SIGPIPE for us.
-    const auto earlier = std::signal(SIGPIPE, SIG_IGN);
-    std::size_t done = 0;
-    while (done < text.size()) {
-        const auto wrote = ::write(in_.get(), text.data() + done, text.size() - done);
-        if (wrote < 0 && errno != EINTR)
+    for (std::size_t done = 0; done < text.size();) {
+        wait_for(in_.get(), POLLOUT);
+        const auto wrote =
+            ::send(in_.get(), text.data() + done, text.size() - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (wrote < 0 && errno != EINTR && errno != EAGAIN)
             break; // what became of it read_line() finds out
         done += wrote > 0 ? static_cast<std::size_t>(wrote) : 0;
     }
-    std::signal(SIGPIPE, earlier);
     const auto line = read_line();
     boost::system::error_code ec;
     const auto answer = json::parse(line, ec);
@@ -142,32 +143,37 @@ json::object LibvirtHelper::ask(const json::object& request) {
         const auto& told = error->as_object();
         throw Failure(static_cast<Errc>(told.at("status").to_number<int>()),
                       string_at(told, "problem"))
-            .said(string_at(told, "said"))
+            .blocked_by(string_at(told, "said"))
             .remedy(string_at(told, "remedy"));
     }
     return answer.get_object();
 }
 
+void LibvirtHelper::wait_for(int fd, short events) {
+    for (;;) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+            until_ - std::chrono::steady_clock::now());
+        if (left.count() <= 0)
+            throw Failure(Errc::host_timeout, "libvirt has not answered within " +
+                                                  std::to_string(limit_.count()) + " ms")
+                .remedy("it was probably asking QEMU what it can do: try again");
+        pollfd wait[] = {{fd, events, 0}, {signals_.fd(), POLLIN, 0}};
+        ::poll(wait, 2, static_cast<int>(std::max<std::int64_t>(1, left.count())));
+        if (signals_.take())
+            throw Failure(Errc::cancelled, "given up while libvirt was asked; nothing was changed");
+        if (wait[0].revents != 0)
+            return;
+    }
+}
+
 std::string LibvirtHelper::read_line() {
-    const auto until = std::chrono::steady_clock::now() + limit_;
     for (;;) {
         if (const auto end = buffer_.find('\n'); end != std::string::npos) {
             auto line = buffer_.substr(0, end);
             buffer_.erase(0, end + 1);
             return line;
         }
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-            until - std::chrono::steady_clock::now());
-        if (left.count() <= 0)
-            throw Failure(Errc::host_timeout, "libvirt has not answered within " +
-                                                  std::to_string(limit_.count()) + " ms")
-                .remedy("it was probably asking QEMU what it can do: try again");
-        pollfd wait[] = {{out_.get(), POLLIN, 0}, {signals_.fd(), POLLIN, 0}};
-        ::poll(wait, 2, static_cast<int>(std::max<std::int64_t>(1, left.count())));
-        if (signals_.take())
-            throw Failure(Errc::cancelled, "given up while libvirt was asked; nothing was changed");
-        if (wait[0].revents == 0)
-            continue;
+        wait_for(out_.get(), POLLIN);
         char bytes[16384];
         const auto got = ::read(out_.get(), bytes, sizeof bytes);
         if (got == 0)
@@ -186,13 +192,13 @@ void LibvirtHelper::fail_ended() {
     // What the dynamic linker exits with when a library is not there.
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         throw Failure(Errc::host_io, "xml check asks libvirt, which is not installed")
-            .said(words)
+            .blocked_by(words)
             .remedy(remedy);
     throw Failure(Errc::host_io,
                   program_ + " has ended " +
                       (WIFSIGNALED(status) ? "by signal " + std::to_string(WTERMSIG(status))
                                            : "with status " + std::to_string(WEXITSTATUS(status))))
-        .said(words);
+        .blocked_by(words);
 }
 
 /// Ends it with `signal`, or waits for an end that has come (0), and clears up after it; its wait

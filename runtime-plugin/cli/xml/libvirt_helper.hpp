@@ -40,11 +40,14 @@ class LibvirtHelper {
 
   private:
     void start();
+    /// Until `fd` is ready. Throws Failure: host_timeout, cancelled.
+    void wait_for(int fd, short events);
     std::string read_line();
     [[noreturn]] void fail_ended();
     int end(int signal) noexcept;
 
     std::chrono::milliseconds limit_;
+    std::chrono::steady_clock::time_point until_; ///< of the request under way
     HeldSignals signals_;
     std::string program_;
     std::filesystem::path directory_, log_;

@@ -297,6 +297,11 @@ TEST_F(XmlVerbs, ALimitOfTimeEndsTheHelperAndClearsUp) {
     }
     EXPECT_TRUE(fs::exists(mark));
     EXPECT_EQ(directories_left(), before);
+
+    // More than a pipe holds, and nobody who reads it.
+    helper("trap exit TERM\nwhile :; do sleep 0.05; done\n");
+    LibvirtHelper deaf(std::chrono::milliseconds(200));
+    EXPECT_THROW(deaf.ask({{"xml", std::string(1 << 20, 'x')}}), Failure);
 }
 
 TEST_F(XmlVerbs, CtrlCGivesUp) {
