@@ -14,6 +14,7 @@ enum class Verb {
     gpus,
     types,
     vgpus,
+    topology,
     create,
     remove,
     bind,
@@ -31,6 +32,9 @@ enum class Verb {
     config_enable,
     config_set_kernel,
     config_show,
+    xml_export,
+    xml_import,
+    xml_check,
 };
 
 /// The command line, taken apart. Strings are as typed: the verb that uses one checks it.
@@ -56,6 +60,8 @@ struct Arguments {
     bool gvt_d = false, gvt_g = false;
     std::string guest_kernel; ///< check: a kernel image or .config; config set-kernel: the image
     std::string html;         ///< trace: the page to write
+    std::string svg;          ///< topology: the picture to write
+    bool nodedev = false;     ///< xml export: node devices instead of the domain
     std::int64_t slow_ms = 100;
 
     // qmp, events

@@ -62,6 +62,7 @@ class Parser {
         add_sandbox_verbs();
         add_qmp_verbs();
         add_config_verbs();
+        add_xml_verbs();
     }
 
     std::variant<Arguments, Information> parse(std::vector<std::string> args) {
@@ -136,6 +137,15 @@ class Parser {
 
         verb(app_, "vgpus", Verb::vgpus, "The vGPUs there are, and who has them",
              "  kata-vfio vgpus\n  kata-vfio vgpus --json\n");
+
+        auto* topology =
+            verb(app_, "topology", Verb::topology,
+                 "GPUs, their IOMMU groups and vGPUs, and the sandboxes' slots they are in",
+                 "  kata-vfio topology\n  kata-vfio topology --svg host.svg\n");
+        topology->add_flag("--all", arguments_.all, "Every PCI function");
+        topology->add_option("--svg", arguments_.svg, "Draw it into this file")
+            ->type_name("OUT")
+            ->check(CLI::Validator(not_empty, "", ""));
 
         auto* create = verb(app_, "create", Verb::create, "Make a vGPU",
                             "  kata-vfio create i915-GVTg_V4_8\n"
@@ -321,6 +331,33 @@ class Parser {
         file(verb(*config, "show", Verb::config_show,
                   "The configuration in force, and where each value comes from",
                   "  kata-vfio config show\n  kata-vfio config show --json\n"));
+    }
+
+    void add_xml_verbs() {
+        auto* xml = family("xml", "Sandboxes and devices as libvirt's XML, and back",
+                           "  kata-vfio xml export s1 > s1.xml\n"
+                           "  kata-vfio xml import s1.xml > configuration.toml\n"
+                           "  kata-vfio xml check s1\n");
+        auto* out = verb(*xml, "export", Verb::xml_export,
+                         "A sandbox as domain XML, or a device as node device XML",
+                         "  kata-vfio xml export s1\n"
+                         "  kata-vfio xml export --nodedev 0000:00:02.0\n");
+        out->add_option("ID|DEVICE", arguments_.subject,
+                        "The sandbox; with --nodedev a BDF or a vGPU's UUID")
+            ->required();
+        out->add_flag("--nodedev", arguments_.nodedev, "Node device XML of a device of this host");
+        verb(*xml, "import", Verb::xml_import,
+             "Such XML as a configuration and the attach commands for its devices",
+             "  kata-vfio xml import s1.xml\n  virsh dumpxml s1 | kata-vfio xml import -\n")
+            ->add_option("FILE", arguments_.subject, "Domain or node device XML; - is stdin")
+            ->required();
+        verb(*xml, "check", Verb::xml_check,
+             "Have libvirt check it, and compare its -device with our device_add",
+             "  kata-vfio xml check s1          exit 0 if valid and the same, else 4\n"
+             "  kata-vfio xml check ./s1.xml\n")
+            ->add_option("ID|FILE", arguments_.subject,
+                         "The sandbox, or domain XML (with a slash or .xml in its name, or -)")
+            ->required();
     }
 
     void split_annotations() {

@@ -64,6 +64,9 @@ json::object ask_daemon(const Arguments& a, Io& io) {
     case Verb::config_enable:
     case Verb::config_set_kernel:
     case Verb::config_show:
+    case Verb::xml_export:
+    case Verb::xml_import:
+    case Verb::xml_check:
         throw Failure(Errc::invalid_argument,
                       "this verb works on this host's own files and sockets")
             .remedy("leave --daemon out");

@@ -2,6 +2,7 @@
 #include "runtime-plugin/cli/run.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/file.hpp"
 #include "runtime-plugin/cli/bind.hpp"
 #include "runtime-plugin/cli/check/check.hpp"
 #include "runtime-plugin/cli/command_line.hpp"
@@ -16,10 +17,12 @@
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
+#include "runtime-plugin/cli/topology/topology.hpp"
 #include "runtime-plugin/cli/trace/trace.hpp"
 #include "runtime-plugin/cli/types.hpp"
 #include "runtime-plugin/cli/vgpu_make.hpp"
 #include "runtime-plugin/cli/vgpus.hpp"
+#include "runtime-plugin/cli/xml/xml_verbs.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
 
 #include <boost/json.hpp>
@@ -94,6 +97,8 @@ json::object restore(const Arguments& arguments) {
 
 /// What the verb gives, as --json prints it.
 json::object result_of(const Arguments& arguments, Io& io) {
+    if (arguments.verb == Verb::topology) // made of other verbs, wherever those are answered
+        return topology(arguments, io, result_of);
     if (!arguments.daemon.empty())
         return ask_daemon(arguments, io);
     switch (arguments.verb) {
@@ -136,6 +141,8 @@ std::string text_of(const Arguments& arguments, const json::object& object) {
         return types_table(object);
     case Verb::vgpus:
         return vgpus_table(object);
+    case Verb::topology:
+        return topology_text(object);
     case Verb::create:
         return vgpu_text(object);
     case Verb::remove:
@@ -172,6 +179,14 @@ void tell_if_empty(const Arguments& arguments, const json::object& object, Io& i
                   "what is missing)\n";
 }
 
+int draw_topology(const Arguments& arguments, const json::object& object, Io& io) {
+    const auto svg = topology_svg(object);
+    write_atomically(arguments.svg, svg, 0644);
+    print(arguments, io, {{"svg", arguments.svg}, {"bytes", svg.size()}},
+          "wrote " + printable(arguments.svg) + "\n");
+    return 0;
+}
+
 int dispatch(const Arguments& arguments, Io& io) {
     if (arguments.daemon.empty()) {
         switch (arguments.verb) {
@@ -191,6 +206,12 @@ int dispatch(const Arguments& arguments, Io& io) {
             return config_set_kernel(arguments, io);
         case Verb::config_show:
             return config_show(arguments, io);
+        case Verb::xml_export:
+            return xml_export(arguments, io);
+        case Verb::xml_import:
+            return xml_import(arguments, io);
+        case Verb::xml_check:
+            return xml_check(arguments, io);
         default:
             break;
         }
@@ -198,6 +219,8 @@ int dispatch(const Arguments& arguments, Io& io) {
     const auto object = result_of(arguments, io);
     if (arguments.verb == Verb::check)
         return check_result(arguments, object, io);
+    if (!arguments.svg.empty())
+        return draw_topology(arguments, object, io);
     tell_if_empty(arguments, object, io);
     print(arguments, io, object, text_of(arguments, object));
     return arguments.verb == Verb::reconcile ? reconcile_status(object) : 0;

@@ -65,6 +65,7 @@ const std::vector<std::vector<std::string>> life{
     {"list", "sb1"},
     {"list", "nobody"},
     {"vgpus"},
+    {"topology"},
     {"remove", std::string(uuid_a)},
     {"reconcile", "--dry-run"},
     {"detach", "sb1", std::string(uuid_a)},

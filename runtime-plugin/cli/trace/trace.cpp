@@ -4,10 +4,10 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
+#include "config/base/utf8.hpp"
 #include "runtime-plugin/cli/host.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "runtime-plugin/cli/trace/trace_page.hpp"
-#include "runtime-plugin/cli/trace/utf8.hpp"
 #include "runtime-plugin/plugin/qmp_log.hpp"
 
 #include <boost/json.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/base/utf8.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/trace/trace.hpp"
-#include "runtime-plugin/cli/trace/utf8.hpp"
 
 #include <boost/json.hpp>
 

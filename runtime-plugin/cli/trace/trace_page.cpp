@@ -2,8 +2,8 @@
 #include "runtime-plugin/cli/trace/trace_page.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/utf8.hpp"
 #include "runtime-plugin/cli/trace/page_parts.hpp"
-#include "runtime-plugin/cli/trace/utf8.hpp"
 
 #include <boost/json.hpp>
 #include <sys/random.h>

@@ -45,6 +45,11 @@ TEST(CommandLine, VerbsAndTheirOperands) {
     EXPECT_TRUE(arguments({"check", "--gvt-g"}).gvt_g);
     EXPECT_TRUE(arguments({"gpus", "--all"}).all);
     EXPECT_EQ(arguments({"list"}).sandbox, "");
+    EXPECT_EQ(arguments({"topology", "--svg", "o.svg"}).svg, "o.svg");
+    EXPECT_EQ(arguments({"xml", "export", "s1"}).verb, Verb::xml_export);
+    EXPECT_TRUE(arguments({"xml", "export", "--nodedev", "0000:00:02.0"}).nodedev);
+    EXPECT_EQ(arguments({"xml", "import", "-"}).subject, "-");
+    EXPECT_EQ(arguments({"xml", "check", "s1"}).verb, Verb::xml_check);
 }
 
 TEST(CommandLine, GlobalOptionsStandBeforeAndBehindTheVerb) {

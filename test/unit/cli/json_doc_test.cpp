@@ -35,6 +35,9 @@ TEST(JsonDoc, NamesEveryKey) {
     root.populate_function({.address = "0000:00:02.1", .driver = "snd_hda_intel", .group = 1});
     root.write("/etc/kata-containers/configuration.toml",
                "[hypervisor.qemu]\nmachine_type = \"q35\"\nunknown_key = 1\n");
+    root.write("/s1.xml", "<domain type='kvm'><name>s1</name><os><type machine='pc'>hvm</type></os>"
+                          "<devices><hostdev type='pci' managed='yes'><source><address slot='2'/>"
+                          "</source></hostdev></devices></domain>");
     root.write("/boot/guest.config", "CONFIG_DRM=y\n");
     root.write("/boot/vmlinux", "CONFIG_DRM=y\n");
     fake::FakeKernel kernel(root);
@@ -44,6 +47,9 @@ TEST(JsonDoc, NamesEveryKey) {
         {"types"},
         {"create", "i915-GVTg_V4_8"},
         {"vgpus"},
+        {"topology", "--all"},
+        {"xml", "import", root.at("/s1.xml").string()},
+        {"xml", "export", "--nodedev", "0000:00:02.0"},
         {"bind", "0000:00:02.0"},
         {"restore", "0000:00:02.0"},
         {"check"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime-plugin/cli/trace/utf8.hpp"
+#include "config/base/utf8.hpp"
 
-namespace kata_vfio::cli {
+namespace kata_vfio {
 namespace {
 
 /// The length of the valid sequence at the beginning (RFC 3629, section 4), 0 when there is none.
@@ -44,4 +44,4 @@ std::string valid_utf8(std::string_view text) {
     return out;
 }
 
-} // namespace kata_vfio::cli
+} // namespace kata_vfio

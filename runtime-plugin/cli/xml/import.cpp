@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/text.hpp"
+#include "mdev/uuid.hpp"
+#include "qemu/domain_xml/node_device.hpp"
+#include "runtime-plugin/cli/json_text.hpp"
+#include "runtime-plugin/cli/xml/xml_verbs.hpp"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+#include <iostream>
+
+namespace kata_vfio::cli {
+namespace json = boost::json;
+namespace xml = qemu::domain_xml;
+namespace {
+
+constexpr std::size_t size_limit = 4u << 20;
+
+/// A device request for the `attach` of a sandbox.
+struct Request {
+    std::string device;
+    std::string uuid;                       ///< of a vGPU that is to be made; ""
+    std::optional<xml::PciPlace> asked_for; ///< the guest address in the XML
+};
+
+struct Import {
+    std::string name; ///< the domain's; "" of a node device
+    std::string configuration;
+    std::vector<Request> requests;
+    std::vector<std::string> notes;
+};
+
+/// A TOML basic string. JSON's escapes are TOML's, but for U+007F, which TOML wants escaped.
+std::string toml_string(const std::string& text) {
+    auto out = json::serialize(json::string(text));
+    for (auto at = out.find('\x7f'); at != std::string::npos; at = out.find('\x7f'))
+        out.replace(at, 1, "\\u007f");
+    return out;
+}
+
+Import import_domain(const std::string& text) {
+    const auto domain = xml::read_domain(text);
+    Import made{domain.name, configuration_of(domain), {}, domain.notes};
+    for (const auto& hostdev : domain.hostdevs) {
+        const auto where = "line " + std::to_string(hostdev.line) + ": <hostdev>";
+        // An upper-case UUID would be another name of the device here.
+        if (hostdev.kind == xml::Hostdev::Kind::mdev)
+            try {
+                mdev::Uuid::require(hostdev.uuid);
+            } catch (Failure& failure) {
+                throw failure.during(where);
+            }
+        made.requests.push_back(
+            {hostdev.kind == xml::Hostdev::Kind::mdev ? hostdev.uuid : hostdev.host.text(), "",
+             hostdev.guest});
+    }
+    if (std::ranges::any_of(made.requests,
+                            [](const auto& each) { return each.asked_for.has_value(); }))
+        made.notes.push_back("guest addresses are not promised: an attach takes the lowest free "
+                             "slot of pci.0");
+    return made;
+}
+
+Import import_node(const std::string& text) {
+    const auto node = xml::read_node(text);
+    Import made;
+    if (node.function) {
+        made.requests.push_back({node.function->text(), "", std::nullopt});
+        return made;
+    }
+    const auto& vgpu = *node.vgpu;
+    if (!vgpu.uuid.empty())
+        mdev::Uuid::require(vgpu.uuid);
+    made.requests.push_back({vgpu.type + "@" + vgpu.parent.text(), vgpu.uuid, std::nullopt});
+    made.notes.push_back(
+        "an attach makes the vGPU, and it goes with the sandbox; --keep has it stay");
+    return made;
+}
+
+/// As a shell reads it back.
+std::string shell_word(const std::string& word) {
+    const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("@%+=:,./_-").find(c) != std::string_view::npos;
+    });
+    if (plain)
+        return word;
+    std::string out = "'";
+    for (const char c : word)
+        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+}
+
+std::string command_of(const Request& request) {
+    return "kata-vfio attach ID " + shell_word(request.device) +
+           (request.uuid.empty() ? "" : " --uuid " + request.uuid);
+}
+
+} // namespace
+
+std::string read_document(const std::string& file) {
+    if (file == "-") {
+        std::string text;
+        char bytes[65536];
+        while (text.size() <= size_limit &&
+               (std::cin.read(bytes, sizeof bytes), std::cin.gcount() > 0))
+            text.append(bytes, static_cast<std::size_t>(std::cin.gcount()));
+        return text; // what is too long the reader refuses
+    }
+    auto text = read_file(file, size_limit);
+    if (!text)
+        throw Failure(Errc::invalid_argument, "there is no file " + quoted(file));
+    return std::move(*text);
+}
+
+std::string configuration_of(const xml::Domain& domain) {
+    std::string out = "[hypervisor.qemu]\n";
+    if (!domain.emulator.empty())
+        out += "path = " + toml_string(domain.emulator) + "\n";
+    // Versioned, the machine would be tied to the QEMU that the XML is from; Kata's is its own.
+    out += "machine_type = \"pc\"\ndefault_vcpus = " + std::to_string(domain.vcpus) + "\n";
+    if (domain.memory_kib != 0)
+        out += "default_memory = " + std::to_string((domain.memory_kib + 1023) / 1024) + "\n";
+    return out + "hotplug_vfio_on_root_bus = true\n";
+}
+
+int xml_import(const Arguments& arguments, Io& io) {
+    const auto text = read_document(arguments.subject);
+    const auto made = xml::is_document_of(text, "device") ? import_node(text) : import_domain(text);
+    if (arguments.json) {
+        json::array requests;
+        for (const auto& each : made.requests)
+            requests.push_back(
+                json::object{{"device", each.device},
+                             {"uuid", text_or_null(each.uuid)},
+                             {"guest_address", each.asked_for ? json::value(each.asked_for->text())
+                                                              : json::value(nullptr)}});
+        io.out << json::serialize(json::object{{"name", text_or_null(made.name)},
+                                               {"configuration", text_or_null(made.configuration)},
+                                               {"requests", std::move(requests)},
+                                               {"notes", json::value_from(made.notes)}})
+               << '\n';
+        return 0;
+    }
+    for (const auto& note : made.notes)
+        io.err << "kata-vfio: " << note << '\n';
+    // A configuration as it stands, so that it can be sent into a file: the rest is comment.
+    io.out << made.configuration;
+    for (const auto& each : made.requests)
+        io.out << (made.configuration.empty() ? "" : "# ") << command_of(each) << '\n';
+    return 0;
+}
+
+} // namespace kata_vfio::cli
