@@ -23,6 +23,7 @@ enum class Verb {
     attach,
     detach,
     list,
+    top,
     reconcile,
     trace,
     qmp,
@@ -57,6 +58,9 @@ struct Arguments {
     std::string guest_kernel; ///< check: a kernel image or .config; config set-kernel: the image
     std::string html;         ///< trace: the page to write
     std::int64_t slow_ms = 100;
+
+    bool once = false;         ///< top
+    std::int64_t interval = 2; ///< top: seconds
 
     // qmp, events
     std::string socket;             ///< --socket

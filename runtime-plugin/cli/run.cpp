@@ -10,12 +10,14 @@
 #include "runtime-plugin/cli/events.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
+#include "runtime-plugin/cli/help/help_verbs.hpp"
 #include "runtime-plugin/cli/qmp.hpp"
 #include "runtime-plugin/cli/reconcile_text.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
+#include "runtime-plugin/cli/top.hpp"
 #include "runtime-plugin/cli/trace/trace.hpp"
 #include "runtime-plugin/cli/types.hpp"
 #include "runtime-plugin/cli/vgpu_make.hpp"
@@ -173,6 +175,8 @@ void tell_if_empty(const Arguments& arguments, const json::object& object, Io& i
 }
 
 int dispatch(const Arguments& arguments, Io& io) {
+    if (arguments.verb == Verb::top)
+        return top(arguments, io);
     if (arguments.daemon.empty()) {
         switch (arguments.verb) {
         case Verb::check:
@@ -204,6 +208,8 @@ int dispatch(const Arguments& arguments, Io& io) {
 }
 
 int parse_and_dispatch(const std::vector<std::string>& args, Io& io) {
+    if (const auto status = help_verb(args, io))
+        return *status;
     const auto parsed = parse(args);
     if (const auto* information = std::get_if<Information>(&parsed)) {
         io.out << information->text;
