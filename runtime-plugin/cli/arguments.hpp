@@ -24,6 +24,7 @@ enum class Verb {
     attach,
     detach,
     list,
+    top,
     reconcile,
     trace,
     qmp,
@@ -63,6 +64,9 @@ struct Arguments {
     std::string svg;          ///< topology: the picture to write
     bool nodedev = false;     ///< xml export: node devices instead of the domain
     std::int64_t slow_ms = 100;
+
+    bool once = false;         ///< top
+    std::int64_t interval = 2; ///< top: seconds
 
     // qmp, events
     std::string socket;             ///< --socket

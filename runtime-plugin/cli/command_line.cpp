@@ -228,6 +228,7 @@ class Parser {
         auto* list = verb(app_, "list", Verb::list, "Sandboxes and what is attached to them",
                           "  kata-vfio list\n  kata-vfio list s1 --json\n");
         list->add_option("ID", arguments_.sandbox, "Only this sandbox");
+        add_top();
 
         auto* reconcile =
             verb(app_, "reconcile", Verb::reconcile,
@@ -252,6 +253,20 @@ class Parser {
             ->add_option("--slow", arguments_.slow_ms,
                          "An answer that took this long stands out (default: 100)")
             ->type_name("MS");
+    }
+
+    void add_top() {
+        auto* top = verb(app_, "top", Verb::top,
+                         "Sandboxes, devices, QMP times and capacity, again and again until Ctrl-C",
+                         "  kata-vfio top\n  kata-vfio top --interval 10\n"
+                         "  kata-vfio top --once --json       one look, for scripts\n");
+        top->add_flag("--once", arguments_.once, "One look");
+        top->add_option("--interval", arguments_.interval, "Seconds between looks (default: 2)")
+            ->type_name("S")
+            ->check(CLI::Range(std::int64_t{1}, std::int64_t{86400}));
+        top->add_option("--count", arguments_.count, "End after that many looks")
+            ->type_name("N")
+            ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000000}));
     }
 
     void add_sandbox_id(CLI::App* sub) {
@@ -377,6 +392,10 @@ class Parser {
 };
 
 } // namespace
+
+CommandHelp command_help() {
+    return command_help(Parser().app());
+}
 
 std::variant<Arguments, Information> parse(const std::vector<std::string>& args) {
     Parser parser;

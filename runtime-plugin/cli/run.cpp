@@ -11,12 +11,14 @@
 #include "runtime-plugin/cli/events.hpp"
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
+#include "runtime-plugin/cli/help/help_verbs.hpp"
 #include "runtime-plugin/cli/qmp.hpp"
 #include "runtime-plugin/cli/reconcile_text.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
 #include "runtime-plugin/cli/sandbox_verbs.hpp"
 #include "runtime-plugin/cli/signals.hpp"
 #include "runtime-plugin/cli/table.hpp"
+#include "runtime-plugin/cli/top.hpp"
 #include "runtime-plugin/cli/topology/topology.hpp"
 #include "runtime-plugin/cli/trace/trace.hpp"
 #include "runtime-plugin/cli/types.hpp"
@@ -188,6 +190,8 @@ int draw_topology(const Arguments& arguments, const json::object& object, Io& io
 }
 
 int dispatch(const Arguments& arguments, Io& io) {
+    if (arguments.verb == Verb::top)
+        return top(arguments, io);
     if (arguments.daemon.empty()) {
         switch (arguments.verb) {
         case Verb::check:
@@ -227,6 +231,8 @@ int dispatch(const Arguments& arguments, Io& io) {
 }
 
 int parse_and_dispatch(const std::vector<std::string>& args, Io& io) {
+    if (const auto status = help_verb(args, io))
+        return *status;
     const auto parsed = parse(args);
     if (const auto* information = std::get_if<Information>(&parsed)) {
         io.out << information->text;

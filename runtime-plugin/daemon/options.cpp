@@ -2,6 +2,7 @@
 #include "runtime-plugin/daemon/options.hpp"
 
 #include "config/base/failure.hpp"
+#include "runtime-plugin/cli/help/man_page.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -30,6 +31,9 @@ std::variant<Options, std::string> parse(const std::vector<std::string>& args) {
         "SIGTERM: calls under way may finish ([vfio.daemon] drain), what is attached stays.\n"
         "SIGHUP: the configuration is read again; a bad one changes nothing.\n"
         "Exit status: 0 ended by a signal, 2 wrong usage, 3 the configuration, 4 the host.");
+    if (args == std::vector<std::string>{"--man"}) // for the packages, in no --help
+        return cli::man_page(cli::command_help(app), 8, "kata-vfiod " KATA_VFIO_VERSION,
+                             "kata-vfio(1)");
     std::vector<std::string> reversed(args.rbegin(), args.rend());
     try {
         app.parse(std::move(reversed));

@@ -120,6 +120,36 @@ TEST_F(Cli, PrintsTheSameThroughTheDaemon) {
     }
 }
 
+TEST_F(Cli, TopLooksAtTheSameAndTimesQmpEachInItsWay) {
+    configure("", "qmp_proxy = \"read-only\"\nqmp_log = true");
+    start_with_sandbox();
+    ASSERT_TRUE(attach(type8, uuid_a).ok());
+    const auto look = [&](bool by_daemon, json::value& qmp) {
+        const auto printed = run({"top", "--once", "--json"}, by_daemon);
+        EXPECT_EQ(printed.status, 0) << printed.err;
+        auto object = json::parse(printed.out).as_object();
+        EXPECT_EQ(object.at("time").as_string().size(), 20u);
+        object.erase("time");
+        qmp = object.at("sandboxes").at(0).at("qmp");
+        object.at("sandboxes").at(0).as_object().erase("qmp");
+        return object;
+    };
+    json::value recorded, asked;
+    const auto in_process = look(false, recorded);
+    const auto by_daemon = look(true, asked);
+    EXPECT_EQ(in_process, by_daemon);
+    EXPECT_EQ(in_process.at("devices"), 1);
+    EXPECT_EQ(in_process.at("pending"), 0);
+    EXPECT_GT(in_process.at("types").as_array().size(), 3u);
+    // Its wire log has what was asked at the open and the attaches; the daemon asks once, now.
+    EXPECT_GT(recorded.at("commands").to_number<int>(), 5);
+    EXPECT_EQ(asked.at("commands"), 1);
+    EXPECT_GT(asked.at("max_ms").to_number<double>(), 0);
+    const auto people = run({"top", "--count", "1"}, true);
+    EXPECT_NE(people.out.find("1 sandbox, 1 device, 0 pending"), std::string::npos) << people.out;
+    EXPECT_EQ(people.out.find('\x1b'), std::string::npos); // not a terminal
+}
+
 TEST_F(Cli, CheckPrintsTheSame) {
     start_daemon();
     for (const auto& words : std::vector<std::vector<std::string>>{

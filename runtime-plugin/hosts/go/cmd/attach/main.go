@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command attach is a complete host in Go: it loads libkata_vfio.so, opens a sandbox, attaches one
+// device, prints its guest address, lists, detaches, releases.
+//
+//	attach LIBRARY CONFIG ID QMP_SOCKET DEVICE [HOST_ROOT]
+//
+// Exit status: 0, or the hundred of the failure's status (docs/errors.md). Ctrl-C cancels what runs,
+// which undoes it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"katavfio"
+)
+
+func useSandbox(ctx context.Context, plugin *katavfio.Plugin, id, socket, device string) error {
+	sandbox, err := plugin.OpenSandbox(ctx, katavfio.SandboxOptions{ID: id, QMPSocket: socket})
+	if err != nil {
+		return err
+	}
+	defer sandbox.Close()
+	attachments, err := sandbox.Attach(ctx, device)
+	if err != nil {
+		return err
+	}
+	for _, attachment := range attachments {
+		fmt.Println(attachment.GuestAddress)
+	}
+	listed, err := plugin.List(ctx, id)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "attached:", len(listed))
+	_, err = sandbox.Detach(ctx, device)
+	return err
+}
+
+func attach(ctx context.Context, args []string) error {
+	options := katavfio.Options{Library: args[0], Config: args[1], Log: func(level int, line string) {
+		fmt.Fprintf(os.Stderr, "[%d] %s\n", level, line)
+	}}
+	if len(args) == 6 {
+		options.HostRoot = args[5]
+	}
+	plugin, err := katavfio.Open(options)
+	if err != nil {
+		return err
+	}
+	defer plugin.Close()
+	used := useSandbox(ctx, plugin, args[2], args[3], args[4])
+	// Not under ctx: what was begun is given back after Ctrl-C too.
+	released := plugin.Release(context.Background(), args[2])
+	if used != nil {
+		return used
+	}
+	return released
+}
+
+func main() {
+	if len(os.Args) != 6 && len(os.Args) != 7 {
+		fmt.Fprintf(os.Stderr, "usage: %s LIBRARY CONFIG ID QMP_SOCKET DEVICE [HOST_ROOT]\n", os.Args[0])
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := attach(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		var failure *katavfio.Error
+		if errors.As(err, &failure) {
+			os.Exit(failure.Kind())
+		}
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,3 @@
+module katavfio
+
+go 1.19
