@@ -49,7 +49,7 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock_when_free() {
         watch.forget();
         if (!context_.state.sandbox_locked(id_))
             continue;
-        waits_ = &watch;
+        waits_.insert(&watch);
         std::exception_ptr ended;
         try {
             if (!closing_)
@@ -57,7 +57,7 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock_when_free() {
         } catch (...) {
             ended = std::current_exception();
         }
-        waits_ = nullptr;
+        waits_.erase(&watch);
         if (closing_)
             throw Failure(Errc::cancelled, "the sandbox was closed while another process had it");
         if (ended)
@@ -67,8 +67,8 @@ asio::awaitable<Sandbox::Locked> Sandbox::lock_when_free() {
 
 void Sandbox::end_waits() {
     closing_ = true;
-    if (waits_)
-        waits_->cancel();
+    for (auto* each : waits_)
+        each->cancel();
 }
 
 asio::awaitable<void> Sandbox::open(const OpenRequest& request, const Caller& caller) {

@@ -260,7 +260,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     config::Vfio effective_;        ///< [vfio] after annotations
     bool has_own_ = false;          ///< as last seen: tend() has something to look after
     bool awaits_guest_ = false;     ///< .. and it waits for the guest to be started
-    LockWatch* waits_ = nullptr;    ///< lock_when_free()'s, while it waits
+    std::set<LockWatch*> waits_;    ///< of lock_when_free(), while they wait
     bool closing_ = false;
 };
 

@@ -238,6 +238,8 @@ TEST_F(OwnDevice, AWaitForAnotherProcessEndsWithTheHandle) {
     ASSERT_EQ(::flock(held.get(), LOCK_EX | LOCK_NB), 0);
     machine->set_run_state("running");
     host->wait_log("sandbox sb1 waits: another process is changing sandbox sb1");
+    machine->emit("RESUME", {});         // started twice: two wait
+    ASSERT_TRUE(host->list("sb1").ok()); // behind it
     host->close(sandbox);
     host.reset();
     EXPECT_EQ(machine->count("device_add"), 0u);

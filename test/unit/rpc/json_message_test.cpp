@@ -79,7 +79,7 @@ TEST(JsonMessage, AReconcileReport) {
             "problem":"p","said":"","blocker":"b","remedy":"r"}}],
             "devices":[{"kind":"mdev","name":"u","parent":"p","type":"t","driver":null,
             "owner":"by_hand","state":"in_use","sandbox":null,
-            "holder":{"pid":1,"command":"qemu"}}],
+            "holder":{"pid":1,"command":"qemu"},"why":"z"}],
             "claims":[{"claim":"group-4","sandbox":null,"verdict":"torn","why":"w"}],
             "quarantined":[{"file":"f","to":"t","why":"w"}]})");
 }
