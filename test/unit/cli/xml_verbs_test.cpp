@@ -215,6 +215,12 @@ TEST_F(XmlVerbs, ImportRefusals) {
         refused(domain_with("<hostdev type='mdev' model='vfio-pci'><source><address "
                             "uuid='BBC4AAFE-5807-11E8-A43E-03533CCEAE7D'/></source></hostdev>")),
         testing::AllOf(HasSubstr("line 4: <hostdev>"), HasSubstr(uuid)));
+    const auto malformed = run({"xml", "check",
+                                file(domain_with("<hostdev type='mdev' model='vfio-pci'>"
+                                                 "<source><address uuid='x y'/>"
+                                                 "</source></hostdev>"))});
+    EXPECT_EQ(malformed.status, 2);
+    EXPECT_THAT(malformed.err, testing::AllOf(HasSubstr("line 4: <hostdev>"), HasSubstr("'x y'")));
     EXPECT_THAT(run({"xml", "import", "./not-there.xml"}).err,
                 HasSubstr("there is no file './not-there.xml'"));
     EXPECT_EQ(run({"xml", "import"}).status, 2);
