@@ -21,9 +21,10 @@ struct MachineFacts {
 /// Throws Failure(invalid_argument) for what is no such document.
 MachineFacts read_facts(std::string_view capabilities_xml);
 
-/// The domain document as libvirt can be asked for its command line on any host: with `type` at its
-/// root (a host may have no KVM), and VFIO named as each function's driver, which read_domain()
-/// takes for granted and libvirt looks for on the host.
+/// The domain document as libvirt can be asked for its command line: with `type` at its root (a
+/// host may have no KVM), and VFIO named as each function's driver, which read_domain() takes for
+/// granted. Unnamed, libvirt only settles it when it starts the domain: of a command line it says
+/// "invalid PCI passthrough type 'default'", on hosts with VFIO as on those without (9.0).
 std::string for_any_host(std::string_view domain_xml, const std::string& type);
 
 } // namespace kata_vfio::qemu::domain_xml

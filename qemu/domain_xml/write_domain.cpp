@@ -27,7 +27,7 @@ std::string hostdev_xml(const Hostdev& hostdev) {
               "      <source>\n        <address uuid='" +
               xml_escaped(hostdev.uuid) + "'/>\n      </source>\n";
     else
-        // The driver is named: without it libvirt looks for VFIO on the host that reads this.
+        // The driver is named: without it libvirt writes no command line (see for_any_host()).
         out = std::string("    <hostdev mode='subsystem' type='pci' managed='") +
               (hostdev.managed ? "yes" : "no") +
               "'>\n      <driver name='vfio'/>\n      <source>\n        <address " +

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
-#include "mdev/uuid.hpp"
 #include "qemu/domain_xml/machine_facts.hpp"
 #include "qemu/domain_xml/native.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
@@ -33,6 +32,7 @@ Subject subject_of(const Arguments& arguments, Io& io) {
     if (is_file(arguments.subject)) {
         made.text = read_document(arguments.subject);
         made.domain = xml::read_domain(made.text);
+        require_uuids(made.domain);
     } else {
         made.domain = exported_domain(arguments, arguments.subject, io);
         made.text = xml::write_domain(made.domain);

@@ -44,19 +44,11 @@ std::string toml_string(const std::string& text) {
 Import import_domain(const std::string& text) {
     const auto domain = xml::read_domain(text);
     Import made{domain.name, configuration_of(domain), {}, domain.notes};
-    for (const auto& hostdev : domain.hostdevs) {
-        const auto where = "line " + std::to_string(hostdev.line) + ": <hostdev>";
-        // An upper-case UUID would be another name of the device here.
-        if (hostdev.kind == xml::Hostdev::Kind::mdev)
-            try {
-                mdev::Uuid::require(hostdev.uuid);
-            } catch (Failure& failure) {
-                throw failure.during(where);
-            }
+    require_uuids(domain);
+    for (const auto& hostdev : domain.hostdevs)
         made.requests.push_back(
             {hostdev.kind == xml::Hostdev::Kind::mdev ? hostdev.uuid : hostdev.host.text(), "",
              hostdev.guest});
-    }
     if (std::ranges::any_of(made.requests,
                             [](const auto& each) { return each.asked_for.has_value(); }))
         made.notes.push_back("guest addresses are not promised: an attach takes the lowest free "
@@ -100,6 +92,16 @@ std::string command_of(const Request& request) {
 }
 
 } // namespace
+
+void require_uuids(const xml::Domain& domain) {
+    for (const auto& hostdev : domain.hostdevs)
+        if (hostdev.kind == xml::Hostdev::Kind::mdev)
+            try {
+                mdev::Uuid::require(hostdev.uuid);
+            } catch (Failure& failure) {
+                throw failure.during("line " + std::to_string(hostdev.line) + ": <hostdev>");
+            }
+}
 
 std::string read_document(const std::string& file) {
     if (file == "-") {

@@ -25,6 +25,10 @@ qemu::domain_xml::Domain exported_domain(const Arguments& arguments, const std::
 /// The configuration, as TOML, of which the domain is a sandbox.
 std::string configuration_of(const qemu::domain_xml::Domain& domain);
 
+/// That each vGPU's UUID is one as the kernel writes it: in upper case it would be another name of
+/// the device here. Throws Failure(malformed_uuid), naming the line.
+void require_uuids(const qemu::domain_xml::Domain& domain);
+
 /// The file's text, of at most 4 MiB; "-" is standard input. Throws Failure(invalid_argument) when
 /// there is no such file.
 std::string read_document(const std::string& file);

@@ -215,6 +215,12 @@ TEST_F(XmlVerbs, ImportRefusals) {
         refused(domain_with("<hostdev type='mdev' model='vfio-pci'><source><address "
                             "uuid='BBC4AAFE-5807-11E8-A43E-03533CCEAE7D'/></source></hostdev>")),
         testing::AllOf(HasSubstr("line 4: <hostdev>"), HasSubstr(uuid)));
+    const auto malformed = run({"xml", "check",
+                                file(domain_with("<hostdev type='mdev' model='vfio-pci'>"
+                                                 "<source><address uuid='x y'/>"
+                                                 "</source></hostdev>"))});
+    EXPECT_EQ(malformed.status, 2);
+    EXPECT_THAT(malformed.err, testing::AllOf(HasSubstr("line 4: <hostdev>"), HasSubstr("'x y'")));
     EXPECT_THAT(run({"xml", "import", "./not-there.xml"}).err,
                 HasSubstr("there is no file './not-there.xml'"));
     EXPECT_EQ(run({"xml", "import"}).status, 2);
@@ -271,22 +277,27 @@ TEST_F(XmlVerbs, AHelperThatFails) {
                        HasSubstr("what to do: install it")));
 }
 
-/// Directories of helpers, which go with them.
-std::size_t directories_left() {
-    std::size_t count = 0;
-    for (const auto& entry : fs::directory_iterator(fs::temp_directory_path()))
-        count += entry.path().filename().string().starts_with("kata-vfio-xml.") ? 1 : 0;
-    return count;
-}
+/// Where the helper's directory is made, of this test alone: others run at the same time.
+struct HelperDirectories {
+    explicit HelperDirectories(const fs::path& path) : own(path) {
+        fs::create_directories(own);
+        ::setenv("TMPDIR", own.c_str(), 1);
+    }
+    ~HelperDirectories() { ::unsetenv("TMPDIR"); }
+    std::ptrdiff_t left() const {
+        return std::distance(fs::directory_iterator(own), fs::directory_iterator());
+    }
+    fs::path own;
+};
 
 TEST_F(XmlVerbs, ALimitOfTimeEndsTheHelperAndClearsUp) {
-    const auto before = directories_left();
+    const HelperDirectories directories(root.at("/tmp"));
     const auto mark = root.at("/ended").string();
     helper("trap 'touch " + mark +
            "; exit' TERM\nread line\nwhile :; do read line || sleep 0.05; done\n");
     {
         LibvirtHelper asked(std::chrono::milliseconds(300));
-        EXPECT_EQ(directories_left(), before + 2) << "its directory and its log";
+        EXPECT_EQ(directories.left(), 2) << "its directory and its log";
         try {
             asked.ask({});
             ADD_FAILURE() << "it has not answered";
@@ -296,7 +307,7 @@ TEST_F(XmlVerbs, ALimitOfTimeEndsTheHelperAndClearsUp) {
         }
     }
     EXPECT_TRUE(fs::exists(mark));
-    EXPECT_EQ(directories_left(), before);
+    EXPECT_EQ(directories.left(), 0);
 
     // More than a pipe holds, and nobody who reads it.
     helper("trap exit TERM\nwhile :; do sleep 0.05; done\n");
@@ -305,13 +316,13 @@ TEST_F(XmlVerbs, ALimitOfTimeEndsTheHelperAndClearsUp) {
 }
 
 TEST_F(XmlVerbs, CtrlCGivesUp) {
-    const auto before = directories_left();
+    const HelperDirectories directories(root.at("/tmp"));
     helper("trap 'exit' TERM\nread line\nkill -INT $PPID\nwhile :; do read line || sleep 0.05; "
            "done\n");
     const auto done = run({"xml", "check", file(domain_with(""))});
     EXPECT_EQ(done.status, 130);
     EXPECT_THAT(done.err, HasSubstr("nothing was changed"));
-    EXPECT_EQ(directories_left(), before);
+    EXPECT_EQ(directories.left(), 0);
 }
 
 TEST(LibvirtHelperPlace, BesideTheCommandOrWhereItIsInstalled) {
