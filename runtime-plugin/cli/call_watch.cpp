@@ -21,6 +21,7 @@ void CallWatch::begin(const std::string& what) {
         throw Failure(Errc::cancelled, what + " was cancelled before it began");
     progress_ = std::make_unique<Progress>(io_.err, show_, Progress::Clock::now());
     cancelling_ = false;
+    undoing_ = false;
 }
 
 void CallWatch::wait(const bool& done, const std::function<void()>& cancel) {
@@ -57,8 +58,13 @@ void CallWatch::on_signal(const std::function<void()>& cancel) {
 }
 
 void CallWatch::step(const std::string& text, Progress::Clock::time_point at) {
-    if (progress_)
-        progress_->step(text, at);
+    if (!progress_)
+        return;
+    progress_->step(text, at);
+    // One that a daemon told of only after the signal: it began before the undoing all the same.
+    undoing_ = undoing_ || text.starts_with("undo ");
+    if (cancelling_ && !undoing_)
+        steps_before_cancel_ = progress_->steps().size();
 }
 
 bool CallWatch::repeats_step(const std::string& line) const {

@@ -48,6 +48,7 @@ class CallWatch {
     std::unique_ptr<Progress> progress_; ///< of the call under way
     std::size_t steps_before_cancel_ = 0;
     bool cancelling_ = false;
+    bool undoing_ = false; ///< the undoing has been told of: what comes now is part of it
 };
 
 } // namespace kata_vfio::cli

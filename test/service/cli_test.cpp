@@ -150,6 +150,35 @@ TEST_F(Cli, TopLooksAtTheSameAndTimesQmpEachInItsWay) {
     EXPECT_EQ(people.out.find('\x1b'), std::string::npos); // not a terminal
 }
 
+TEST_F(Cli, TopGoesOnUntilASignal) {
+    start_daemon();
+    int output[2];
+    ASSERT_EQ(::pipe(output), 0);
+    const auto line = "exec env " + command({"top", "--json", "--interval", "86400"}, true);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(output[1], STDOUT_FILENO);
+        ::close(output[0]);
+        ::close(output[1]);
+        ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+        ::_exit(127);
+    }
+    ::close(output[1]);
+    std::string look(4096, '\0');
+    const auto n = ::read(output[0], look.data(), look.size()); // the first is there
+    ASSERT_GT(n, 0);
+    EXPECT_EQ(look.front(), '{');
+    ::kill(child, SIGINT);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ::close(output[0]);
+    // Between two looks it is the way to end; in one it would be a cancelled call.
+    EXPECT_TRUE(WIFEXITED(status) || WTERMSIG(status) == SIGINT);
+    if (WIFEXITED(status)) {
+        EXPECT_EQ(WEXITSTATUS(status), 0);
+    }
+}
+
 TEST_F(Cli, CheckPrintsTheSame) {
     start_daemon();
     for (const auto& words : std::vector<std::vector<std::string>>{

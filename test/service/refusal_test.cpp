@@ -43,9 +43,13 @@ TEST_F(Refused, AForeignVgpuADeviceInUseAndASlotTooFew) {
         {"/dev/vfio/vfio", "not_a_vfio_node"},
         {"bbc4aafe-5807-11e8-a43e-03533cceae7d", "device_not_found"},
     };
+    const auto logged = [&] { return times(daemon->log(), "Devices/Attach: "); };
+    ASSERT_EQ(logged(), 0u);
     for (const auto& [device, wanted] : table) {
+        const auto earlier = logged();
         const auto status = attach(device);
         EXPECT_EQ(reason(status), wanted) << device << ": " << text(status);
+        EXPECT_EQ(logged(), earlier + 1) << device;
         expect_untouched(before);
     }
     machine->fill_bus(27);
@@ -144,6 +148,8 @@ TEST_F(Refused, AMessageOfOneByteTooMuch) {
         const auto status = client->devices->Attach(&context, request, &response);
         EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << text(status).substr(0, 300);
     }
+    EXPECT_EQ(times(daemon->log(), "Devices/Attach: "), 1u);
+    EXPECT_LT(daemon->log().size(), 16384u); // not with all of what it was sent
     request.mutable_device()->push_back('x');
     ASSERT_EQ(request.ByteSizeLong(), most + 1);
     grpc::ClientContext context;

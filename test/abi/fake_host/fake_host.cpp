@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs an embedding host, a program of its own, against a fake machine to run on.
 //
-//   abi_fake_host STATUS STDOUT COMMAND [ARGUMENT...]
+//   abi_fake_host [--interrupt] STATUS STDOUT COMMAND [ARGUMENT...]
 //
 // {root}, {config} and {socket} in the arguments are the host root, the configuration file and the
 // QMP socket. Succeeds when the command exits with STATUS, has written just the line STDOUT ("-" is
-// nothing), the host is as it was before, and QEMU has no device of it.
+// nothing), the host is as it was before, and QEMU has no device of it. --interrupt: asked for its
+// bus, QEMU does not answer until the command, which gets a SIGINT, has said "cancelled".
 #include "test/abi/snapshot.hpp"
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
@@ -15,10 +16,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -30,27 +33,41 @@ struct Ended {
     std::string output;
 };
 
-Ended run(const std::vector<std::string>& command) {
+Ended run(const std::vector<std::string>& command, fake::FakeMachine* interrupt) {
     std::vector<char*> arguments;
     for (const auto& argument : command)
         arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
-    int output[2];
-    if (::pipe(output) != 0)
+    int output[2], error[2];
+    if (::pipe(output) != 0 || ::pipe(error) != 0)
         throw std::runtime_error("pipe");
     const auto child = ::fork();
     if (child < 0)
         throw std::runtime_error("fork");
     if (child == 0) {
         ::dup2(output[1], STDOUT_FILENO);
-        ::close(output[0]);
-        ::close(output[1]);
+        ::dup2(error[1], STDERR_FILENO);
+        for (const int fd : {output[0], output[1], error[0], error[1]})
+            ::close(fd);
         ::execv(arguments[0], arguments.data());
         ::_exit(127);
     }
     ::close(output[1]);
+    ::close(error[1]);
+    if (interrupt) {
+        interrupt->wait_blocked();
+        ::kill(child, SIGINT);
+    }
     Ended ended;
     std::array<char, 4096> buffer;
+    std::string said; // to its end first: a line on stdout fits into the pipe
+    for (ssize_t n = 0; (n = ::read(error[0], buffer.data(), buffer.size())) > 0;) {
+        said.append(buffer.data(), static_cast<std::size_t>(n));
+        if (interrupt && said.find("cancelled") != said.npos)
+            std::exchange(interrupt, nullptr)->unblock();
+    }
+    std::fputs(said.c_str(), stderr);
+    ::close(error[0]);
     for (ssize_t n = 0; (n = ::read(output[0], buffer.data(), buffer.size())) > 0;)
         ended.output.append(buffer.data(), static_cast<std::size_t>(n));
     ::close(output[0]);
@@ -84,8 +101,11 @@ bool check(bool holds, const std::string& text) {
 } // namespace
 
 int main(int argc, char** argv) {
+    const bool interrupt = argc > 1 && argv[1] == std::string("--interrupt");
+    argc -= interrupt;
+    argv += interrupt;
     if (argc < 4) {
-        std::fprintf(stderr, "usage: %s STATUS STDOUT COMMAND [ARGUMENT...]\n", argv[0]);
+        std::fprintf(stderr, "usage: [--interrupt] STATUS STDOUT COMMAND [ARGUMENT...]\n");
         return 2;
     }
     fake::FakeRoot root;
@@ -102,7 +122,9 @@ int main(int argc, char** argv) {
         replace(argument, "{socket}", machine.path());
     }
     const auto before = abi_test::Snapshot::of(root.path());
-    const auto ended = run(command);
+    if (interrupt)
+        machine.block_on("query-pci");
+    const auto ended = run(command, interrupt ? &machine : nullptr);
     (void)kernel.log(); // what it has in hand is done
     const std::string wanted = argv[2] == std::string("-") ? "" : std::string(argv[2]) + "\n";
     const auto different = changes(before, root);

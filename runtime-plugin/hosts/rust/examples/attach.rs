@@ -4,25 +4,68 @@
 //!
 //!     attach LIBRARY CONFIG ID QMP_SOCKET DEVICE [HOST_ROOT]
 //!
-//! Exit status: 0, or the hundred of the failure's status (docs/errors.md).
-use kata_vfio::{Plugin, Result};
+//! Exit status: 0, or the hundred of the failure's status (docs/errors.md). Ctrl-C cancels what
+//! runs, which undoes it.
+use kata_vfio::{Cancel, Plugin, Result};
+use std::sync::Arc;
 
-fn use_sandbox(plugin: &Plugin, id: &str, socket: &str, device: &str) -> Result<()> {
-    let sandbox = plugin.open_sandbox(id, socket, &[], None)?;
-    for attachment in sandbox.attach(device, None)? {
+/// SIGINT and SIGTERM as a cancel. Before any other thread: they must not take the signals.
+fn cancel_on_signals() -> Arc<Cancel> {
+    // The standard library has no signals, and a crate is not wanted here: glibc's sigset_t.
+    type Set = [u64; 16];
+    extern "C" {
+        fn pthread_sigmask(how: i32, set: *const Set, earlier: *mut Set) -> i32;
+        fn sigwait(set: *const Set, signal: *mut i32) -> i32;
+    }
+    const SIG_BLOCK: i32 = 0;
+    let mut set: Set = [0; 16];
+    for signal in [2, 15] {
+        set[0] |= 1 << (signal - 1);
+    }
+    unsafe { pthread_sigmask(SIG_BLOCK, &set, std::ptr::null_mut()) };
+    let cancel = Arc::new(Cancel::new());
+    let told = cancel.clone();
+    // Waits as long as the process lives.
+    std::thread::spawn(move || {
+        let mut signal = 0;
+        unsafe { sigwait(&set, &mut signal) };
+        told.cancel();
+    });
+    cancel
+}
+
+fn use_sandbox(
+    plugin: &Plugin,
+    id: &str,
+    socket: &str,
+    device: &str,
+    cancel: &Cancel,
+) -> Result<()> {
+    let sandbox = plugin.open_sandbox(id, socket, &[], Some(cancel))?;
+    for attachment in sandbox.attach(device, Some(cancel))? {
         println!("{}", attachment.guest_address);
     }
     eprintln!("attached: {}", plugin.list(id)?.len());
-    sandbox.detach(device, None)?;
+    sandbox.detach(device, Some(cancel))?;
     Ok(())
 }
 
 fn attach(args: &[String]) -> Result<()> {
+    let cancel = cancel_on_signals();
     let root = args.get(5).map_or("", String::as_str);
     let log = Box::new(|level: i32, line: &str| eprintln!("[{level}] {line}"));
-    let plugin = Plugin::open(&args[0], &args[1], root, Some(log))?;
-    let used = use_sandbox(&plugin, &args[2], &args[3], &args[4]);
+    let plugin = Plugin::open(&args[0], &args[1], root, Some(log)).map_err(|error| {
+        eprintln!("{error}");
+        error
+    })?;
+    let used = use_sandbox(&plugin, &args[2], &args[3], &args[4], &cancel);
+    if let Err(error) = &used {
+        eprintln!("{error}");
+    }
     let released = plugin.release(&args[2]);
+    if let Err(error) = &released {
+        eprintln!("release: {error}");
+    }
     used.and(released)
 }
 
@@ -36,7 +79,6 @@ fn main() {
         std::process::exit(2);
     }
     if let Err(error) = attach(&args[1..]) {
-        eprintln!("{error}");
         std::process::exit(if error.status == 0 { 1 } else { error.kind() });
     }
 }

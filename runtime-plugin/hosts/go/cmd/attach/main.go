@@ -51,14 +51,21 @@ func attach(ctx context.Context, args []string) error {
 	}
 	plugin, err := katavfio.Open(options)
 	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return err
 	}
 	defer plugin.Close()
 	used := useSandbox(ctx, plugin, args[2], args[3], args[4])
+	if used != nil {
+		fmt.Fprintln(os.Stderr, used)
+	}
 	// Not under ctx: what was begun is given back after Ctrl-C too.
 	released := plugin.Release(context.Background(), args[2])
 	if used != nil {
 		return used
+	}
+	if released != nil {
+		fmt.Fprintln(os.Stderr, "release:", released)
 	}
 	return released
 }
@@ -71,7 +78,6 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := attach(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		var failure *katavfio.Error
 		if errors.As(err, &failure) {
 			os.Exit(failure.Kind())
