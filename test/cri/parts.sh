@@ -34,7 +34,7 @@ guest_parts() {
         "${image[@]}" --modules "${LAB_MODULES%/lib/modules}" --release "$LAB_KVER" --driver bochs
     fi
     parts=(CRI_KERNEL="$kernel" CRI_HAS_OWN_KERNEL=$has_own CRI_INITRD="$made/$scenario.cpio" CRI_IMAGE="$made/tools.tar"
-        CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_VICTIMS="${CRI_VICTIMS:-}")
+        CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_VICTIMS="${CRI_VICTIMS:-}" CRI_ROUNDS="${CRI_ROUNDS:-5}")
     [ "$scenario" = times ] || return 0
     # The first program of the boot that sandboxes are compared with: it ends the machine.
     rm -rf "$made/bare" && mkdir -p "$made/bare"
