@@ -158,6 +158,37 @@ TEST_F(Refused, ADeviceSomebodyElseHasOpen) {
     EXPECT_EQ(answer.blocker, "pid 4711 (qemu-system-x86)");
 }
 
+// A device has many names; it is found to be the same by each, in its own sandbox and in another.
+TEST_F(Refused, UnderAnyOfItsNames) {
+    start_with_sandbox();
+    fake::FakeMachine second;
+    const auto opened = host->open("sb2", second.path());
+    ASSERT_TRUE(opened.ok()) << opened;
+    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
+    root.populate_cdev("vfio3", std::string(gpu));
+    root.link("/dev/gpu", "vfio/1");
+    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
+    root.populate_cdev("vfio4", std::string(uuid_a));
+    const auto vgpu =
+        "/dev/vfio/" + std::to_string(host->list("sb1").attachments.at(1).iommu_group);
+    root.link("/dev/vgpu", vgpu.substr(5));
+    const auto number = [](std::string_view node) {
+        return std::to_string(fake::FakeRoot::vfio_major) + ":" +
+               std::string(node.substr(node.rfind('/') + 1));
+    };
+    const auto before = snapshot();
+    for (const std::string& name :
+         {std::string(gpu), std::string("/dev/vfio/1"), std::string("/dev/gpu"),
+          std::string("/dev/vfio/devices/vfio3"), number("/dev/vfio/1"), std::string(uuid_a), vgpu,
+          std::string("/dev/vgpu"), std::string("/dev/vfio/devices/vfio4"), number(vgpu)}) {
+        SCOPED_TRACE(name);
+        expect_refused(host->attach(sandbox, name), KATA_VFIO_E_ALREADY_ATTACHED, before);
+        const auto elsewhere = host->attach(opened.sandbox, name);
+        expect_refused(elsewhere, KATA_VFIO_E_DEVICE_IN_USE, before);
+        EXPECT_EQ(elsewhere.blocker, "sandbox sb1");
+    }
+}
+
 TEST_F(Refused, AttachedAlready) {
     start_with_sandbox();
     ASSERT_TRUE(host->attach(sandbox, gpu).ok());
