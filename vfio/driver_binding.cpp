@@ -140,6 +140,7 @@ void refuse_unfit(const HostRoot& root, const PciFunction& function, const std::
                                                " virtual functions enabled")
             .remedy("take one of those instead, or free them: echo 0 > /sys/bus/pci/devices/" +
                     name + "/sriov_numvfs");
+    require_no_mediated_devices(function.address, mediated_devices(root, function.address));
     const int group = group_of(root, function.address);
     if (!fs::exists(root.sys("bus/pci/drivers") / driver))
         throw Failure(Errc::driver_missing, "the kernel driver " + driver + " is not loaded")

@@ -41,7 +41,8 @@ struct BindOptions {
 ///   device_not_found   no such function
 ///   no_iommu           it has no IOMMU group
 ///   bind_failed        it is a bridge; or another driver, or none, bound after the probe (undone)
-///   device_in_use      virtual functions are enabled on it; or its group is held by a process
+///   device_in_use      virtual functions are enabled on it, or vGPUs made; or its group is held by
+///                      a process
 ///   driver_missing     the driver is not loaded
 ///   host_timeout       the kernel blocked beyond the deadline: an unbind is then still under way
 /// Does not look at the siblings: that is require_viable(). [any-thread], two threads must not work

@@ -42,6 +42,16 @@ std::vector<Bar> parse_resource(std::string_view text) {
     return bars;
 }
 
+std::vector<std::string> mediated_devices_in(const fs::path& dir) {
+    if (!fs::exists(dir / "mdev_supported_types"))
+        return {};
+    auto names = names_in(dir);
+    std::erase_if(names, [&](const std::string& name) {
+        return !link_name(dir / name / "iommu_group").has_value();
+    });
+    return names;
+}
+
 /// A hexadecimal number of 0 to `most`: cut to size it would be another device's id.
 std::uint32_t required(const fs::path& dir, const char* name, std::uint32_t most,
                        const HostRoot& root) {
@@ -56,15 +66,6 @@ std::uint32_t required(const fs::path& dir, const char* name, std::uint32_t most
                                                          : " where a hex number belongs")));
 }
 
-bool has_mediated_devices(const fs::path& dir) {
-    if (!fs::exists(dir / "mdev_supported_types"))
-        return false;
-    const auto names = names_in(dir);
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-        return link_name(dir / name / "iommu_group").has_value();
-    });
-}
-
 // While vfio-pci waits in an unbind for the last user to let go, the device lock is held and a read
 // of driver_override blocks with it. The driver link is gone then, the group is open, and before
 // kernel 6.6 vfio-dev/ is still there, which without a driver tells it all. Only when none of that
@@ -73,7 +74,7 @@ bool has_mediated_devices(const fs::path& dir) {
 // then, and without a driver nobody offers any.
 void read_override(const HostRoot& root, const fs::path& dir, PciFunction& function) {
     std::optional<std::string> text;
-    if (!function.driver && has_mediated_devices(dir)) {
+    if (!function.driver && !mediated_devices_in(dir).empty()) {
         function.unbind_pending = true;
     } else if (function.driver || !function.iommu_group ||
                !fs::exists(group_node(root, *function.iommu_group))) {
@@ -162,6 +163,23 @@ std::vector<PciFunction> list_functions(const HostRoot& root) {
     std::sort(functions.begin(), functions.end(),
               [](const auto& a, const auto& b) { return a.address < b.address; });
     return functions;
+}
+
+std::vector<std::string> mediated_devices(const HostRoot& root, const PciAddress& address) {
+    return mediated_devices_in(function_path(root, address));
+}
+
+void require_no_mediated_devices(const PciAddress& address, const std::vector<std::string>& those) {
+    if (those.empty())
+        return;
+    throw Failure(Errc::device_in_use,
+                  address.text() + " has " +
+                      (those.size() == 1 ? "a vGPU" : std::to_string(those.size()) + " vGPUs") +
+                      " on it, and loses " + (those.size() == 1 ? "it" : "them") +
+                      " with its driver")
+        .blocked_by(join_words(those, ", "))
+        .remedy("detach or remove the vGPUs first (kata-vfio vgpus lists them), or attach one of "
+                "its vGPUs instead");
 }
 
 } // namespace kata_vfio::vfio

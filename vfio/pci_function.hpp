@@ -67,6 +67,13 @@ PciFunction read_function(const HostRoot& root, const PciAddress& address);
 /// out. Empty when the host has no PCI bus. [any-thread]
 std::vector<PciFunction> list_functions(const HostRoot& root);
 
+/// The mediated devices made on a function, by UUID; empty also for one that makes none. An unbind
+/// of its driver removes them, whoever they belong to, and waits for their users. [any-thread]
+std::vector<std::string> mediated_devices(const HostRoot& root, const PciAddress& address);
+
+/// Throws Failure(device_in_use) naming `those`, which are on `address`, unless there are none.
+void require_no_mediated_devices(const PciAddress& address, const std::vector<std::string>& those);
+
 /// Below the injected root: .../sys/bus/pci/devices/DDDD:BB:DD.F
 std::filesystem::path function_path(const HostRoot& root, const PciAddress& address);
 

@@ -178,6 +178,13 @@ Target Resolver::function(const vfio::PciAddress& address, int group) const {
     const auto name = address.text();
     require_allowed(policy.allowed_devices, name, "device", "allowed_devices");
     require_free(name, function_claim(name), group);
+    if (!found.on_vfio) {
+        auto vgpus = vfio::mediated_devices(root, address);
+        for (auto& uuid : vgpus)
+            if (const auto owner = claims.owner(mdev_claim(uuid)))
+                uuid += " (sandbox " + *owner + ")";
+        vfio::require_no_mediated_devices(address, vgpus);
+    }
 
     Target target;
     target.needs_bind = !found.on_vfio;

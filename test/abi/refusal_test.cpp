@@ -151,6 +151,22 @@ TEST_F(Refused, ADeviceOfAnotherSandbox) {
     EXPECT_EQ(function.blocker, "sandbox sb2");
 }
 
+TEST_F(Refused, AWholeGpuWithVgpusOnIt) {
+    root.populate_mdev(std::string(gpu), std::string(type8), std::string(uuid_a), 7);
+    const auto foreign = refused(gpu, KATA_VFIO_E_DEVICE_IN_USE);
+    EXPECT_EQ(foreign.problem, "0000:00:02.0 has a vGPU on it, and loses it with its driver");
+    EXPECT_EQ(foreign.blocker, std::string(uuid_a));
+
+    fake::FakeMachine second;
+    const auto opened = host->open("sb2", second.path());
+    ASSERT_TRUE(opened.ok()) << opened;
+    ASSERT_TRUE(host->attach(opened.sandbox, type8).ok());
+    const auto owned = refused(gpu, KATA_VFIO_E_DEVICE_IN_USE);
+    EXPECT_THAT(owned.problem, HasSubstr("has 2 vGPUs on it"));
+    EXPECT_THAT(owned.blocker, HasSubstr(" (sandbox sb2)"));
+    EXPECT_THAT(owned.remedy, HasSubstr("detach or remove the vGPUs first"));
+}
+
 TEST_F(Refused, ADeviceSomebodyElseHasOpen) {
     root.populate_mdev(std::string(gpu), std::string(type8), std::string(uuid_a), 7);
     root.populate_holder(4711, "qemu-system-x86", "/dev/vfio/7");

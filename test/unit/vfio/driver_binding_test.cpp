@@ -187,6 +187,12 @@ TEST_F(Binding, RefusalsTouchNothing) {
                 HasSubstr("blocked by pid 4711 (qemu-system-x86)"));
     root.remove_holder(4711);
 
+    const std::string uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+    root.populate_mdev(gpu.text(), "i915-GVTg_V4_8", uuid, 7);
+    EXPECT_THAT(bind_refused(Errc::device_in_use),
+                AllOf(HasSubstr("0000:00:02.0 has a vGPU on it"), HasSubstr("blocked by " + uuid)));
+    fs::remove_all(root.at(gpu_dir + "/" + uuid));
+
     fs::remove(root.at(gpu_dir + "/iommu_group"));
     EXPECT_THAT(bind_refused(Errc::no_iommu), HasSubstr("has no IOMMU group"));
     expect_untouched();
