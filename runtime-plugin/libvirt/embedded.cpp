@@ -4,7 +4,6 @@
 #include "config/base/failure.hpp"
 
 #include <boost/json.hpp>
-#include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
 #include <cstdlib>

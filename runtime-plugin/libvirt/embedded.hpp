@@ -2,11 +2,10 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <libvirt/libvirt.h>
 
 #include <filesystem>
 #include <string>
-
-struct _virConnect;
 
 namespace kata_vfio::libvirt {
 
@@ -27,7 +26,7 @@ class Embedded {
     boost::json::object check(const boost::json::object& request) const;
 
   private:
-    _virConnect* connection_;
+    virConnectPtr connection_;
 };
 
 } // namespace kata_vfio::libvirt

@@ -55,11 +55,11 @@ int main(int argc, char** argv) {
         std::cout << json::serialize(error_json(failure)) << std::endl;
         return 1;
     }
-    libvirt::end_with_probed(directory);
     // libvirt looks for its users' files below these.
     for (const auto* name :
          {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"})
-        ::setenv(name, directory.c_str(), 1);
+        ::setenv(name, directory.c_str(), 1); // NOLINT(concurrency-mt-unsafe): no thread yet
+    libvirt::end_with_probed(directory);
     std::optional<libvirt::Embedded> driver;
     for (std::string line; std::getline(std::cin, line);)
         std::cout << json::serialize(answer_to(line, driver, directory)) << std::endl;

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <thread>
+#include <vector>
 
 namespace kata_vfio::libvirt {
 namespace {
@@ -44,7 +45,10 @@ void kill_probed(const std::filesystem::path& directory) {
 void become_unprivileged(const std::filesystem::path& directory) {
     if (::geteuid() != 0)
         return;
-    const auto* nobody = ::getpwnam("nobody");
+    passwd entry{};
+    passwd* nobody = nullptr;
+    std::vector<char> texts(16384);
+    ::getpwnam_r("nobody", &entry, texts.data(), texts.size(), &nobody);
     if (!nobody || nobody->pw_uid == 0)
         throw Failure(Errc::host_io, "this host has no user nobody to ask libvirt as");
     const auto uid = nobody->pw_uid;
