@@ -297,16 +297,21 @@ TEST_F(OwnDevice, ReleasedBeforeTheGuestRuns) {
 }
 
 TEST_F(OwnDevice, ItGoesWithQemu) {
+    fake::FunctionSpec nic;
+    nic.address = "0000:03:00.0";
+    nic.driver = "e1000e";
+    nic.group = 5;
+    root.populate_function(nic);
     start();
     const auto before = host_side();
     ASSERT_TRUE(open(vgpu()).ok());
-    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
+    ASSERT_TRUE(host->attach(sandbox, nic.address).ok());
     machine->kill();
     host->wait_log("its own devices are given back");
     EXPECT_EQ(vgpus(), "");
     // What an attach brought is the caller's to give back.
     ASSERT_EQ(attached().size(), 1u);
-    EXPECT_EQ(attached()[0].host_address, gpu);
+    EXPECT_EQ(attached()[0].host_address, nic.address);
     EXPECT_TRUE(host->release("sb1").ok());
     EXPECT_EQ(difference(before, host_side()), "");
 }

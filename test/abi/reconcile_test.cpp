@@ -99,16 +99,21 @@ TEST_F(Reconcile, WhatRunsIsAdopted) {
 }
 
 TEST_F(Reconcile, OfADeadQemuAllIsGivenBack) {
+    fake::FunctionSpec nic;
+    nic.address = "0000:00:19.0";
+    nic.driver = "e1000e";
+    nic.group = 5;
+    root.populate_function(nic);
     start_with_sandbox();
     const auto before = snapshot();
     ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
-    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
+    ASSERT_TRUE(host->attach(sandbox, nic.address).ok());
     die();
     const auto answer = host->reconcile();
     ASSERT_TRUE(answer.ok()) << answer;
     EXPECT_EQ(verdict(answer), "given_back");
     expect_host_as(before);
-    EXPECT_EQ(driver_of(gpu), "i915");
+    EXPECT_EQ(driver_of(nic.address), "e1000e");
     EXPECT_EQ(names("/run/kata-vfio/sandboxes"), "");
     EXPECT_EQ(names("/run/kata-vfio/claims"), "");
     EXPECT_EQ(host->list().sandboxes.size(), 0u);
