@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/agent/protocol/frame.hpp"
 
+#include "config/base/big_endian.hpp"
+
 #include <string>
 
 namespace kata_vfio::agent {
 namespace {
 
 constexpr std::size_t header_size = 9;
-
-void put(std::string& out, std::uint32_t number) {
-    for (int shift = 24; shift >= 0; shift -= 8)
-        out.push_back(static_cast<char>(number >> shift & 0xff));
-}
-std::uint32_t take(const char* at) {
-    std::uint32_t number = 0;
-    for (int i = 0; i < 4; ++i)
-        number = number << 8 | static_cast<unsigned char>(at[i]);
-    return number;
-}
 
 /// Lengths a frame of that type can have; none: `peer` sends no such frame.
 struct Bounds {
@@ -54,9 +45,9 @@ std::optional<Bounds> bounds(Sender peer, std::uint8_t type) {
 std::string encode(FrameType type, std::uint32_t process, std::string_view payload) {
     std::string out;
     out.reserve(header_size + payload.size());
-    put(out, static_cast<std::uint32_t>(payload.size()));
+    put_big_endian(out, static_cast<std::uint32_t>(payload.size()));
     out.push_back(static_cast<char>(type));
-    put(out, process);
+    put_big_endian(out, process);
     return out.append(payload);
 }
 
@@ -66,14 +57,14 @@ std::string encode(const Frame& frame) {
 
 std::string number_payload(std::uint32_t number) {
     std::string out;
-    put(out, number);
+    put_big_endian(out, number);
     return out;
 }
 
 std::uint32_t payload_number(const Frame& frame) {
     if (frame.payload.size() != 4)
         throw ProtocolError("a number of " + std::to_string(frame.payload.size()) + " bytes");
-    return take(frame.payload.data());
+    return take_big_endian(frame.payload.data());
 }
 
 void FrameReader::feed(std::string_view bytes) {
@@ -88,7 +79,7 @@ std::optional<Frame> FrameReader::next() {
     if (buffer_.size() - begin_ < header_size)
         return std::nullopt;
     const char* at = buffer_.data() + begin_;
-    const std::uint32_t length = take(at);
+    const std::uint32_t length = take_big_endian(at);
     const auto type = static_cast<std::uint8_t>(at[4]);
     const auto allowed = bounds(peer_, type);
     if (!allowed)
@@ -98,7 +89,8 @@ std::optional<Frame> FrameReader::next() {
                             std::to_string(length) + " bytes");
     if (buffer_.size() - begin_ < header_size + length)
         return std::nullopt;
-    Frame frame{static_cast<FrameType>(type), take(at + 5), std::string(at + header_size, length)};
+    Frame frame{static_cast<FrameType>(type), take_big_endian(at + 5),
+                std::string(at + header_size, length)};
     begin_ += header_size + length;
     return frame;
 }

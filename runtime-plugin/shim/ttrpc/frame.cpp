@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/ttrpc/frame.hpp"
 
+#include "config/base/big_endian.hpp"
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -10,17 +12,6 @@ namespace {
 
 constexpr std::size_t header_size = 10;
 
-void put(std::string& out, std::uint32_t number) {
-    for (int shift = 24; shift >= 0; shift -= 8)
-        out.push_back(static_cast<char>(number >> shift & 0xff));
-}
-std::uint32_t take(const char* at) {
-    std::uint32_t number = 0;
-    for (int i = 0; i < 4; ++i)
-        number = number << 8 | static_cast<unsigned char>(at[i]);
-    return number;
-}
-
 } // namespace
 
 std::string encode(const Frame& frame) {
@@ -29,8 +20,8 @@ std::string encode(const Frame& frame) {
                                 " bytes, " + std::to_string(max_payload) + " at most");
     std::string out;
     out.reserve(header_size + frame.payload.size());
-    put(out, static_cast<std::uint32_t>(frame.payload.size()));
-    put(out, frame.stream);
+    put_big_endian(out, static_cast<std::uint32_t>(frame.payload.size()));
+    put_big_endian(out, frame.stream);
     out.push_back(static_cast<char>(frame.type));
     out.push_back(static_cast<char>(frame.flags));
     return out += frame.payload;
@@ -56,9 +47,9 @@ std::optional<Frame> FrameReader::next() {
     if (pending() < header_size)
         return std::nullopt;
     const char* at = buffer_.data() + begin_;
-    const std::uint32_t length = take(at);
+    const std::uint32_t length = take_big_endian(at);
     Frame frame;
-    frame.stream = take(at + 4);
+    frame.stream = take_big_endian(at + 4);
     frame.type = static_cast<FrameType>(at[8]);
     frame.flags = static_cast<std::uint8_t>(at[9]);
     if (length > max_payload) {
