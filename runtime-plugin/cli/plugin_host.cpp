@@ -13,13 +13,6 @@
 
 namespace kata_vfio::cli {
 namespace json = boost::json;
-namespace {
-
-std::string copy(kata_vfio_str_t text) {
-    return text.len ? std::string(text.ptr, text.len) : std::string();
-}
-
-} // namespace
 
 /// A call's end, copied out of the callback that told it.
 struct PluginHost::Ended {
@@ -104,15 +97,7 @@ void PluginHost::on_event(void* self, const kata_vfio_event_t* event) {
 
 void PluginHost::on_done(void* user_data, const kata_vfio_result_t* result) {
     auto& ended = *static_cast<Ended*>(user_data);
-    if (result->status != KATA_VFIO_OK) {
-        Failure failure(static_cast<Errc>(result->status), copy(result->problem));
-        failure.said(copy(result->said))
-            .blocked_by(copy(result->blocker))
-            .remedy(copy(result->remedy));
-        if (result->action.len)
-            failure.during(copy(result->action));
-        ended.failure = std::move(failure);
-    }
+    ended.failure = failure_in(*result);
     ended.answer.sandbox = result->sandbox;
     ended.json = copy(result->json);
     ended.mailbox.post([&ended] { ended.done = true; });

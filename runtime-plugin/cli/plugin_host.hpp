@@ -2,7 +2,7 @@
 #pragma once
 
 #include "config/base/failure.hpp"
-#include "runtime-plugin/abi/kata_vfio.h"
+#include "runtime-plugin/abi/host_side.hpp"
 #include "runtime-plugin/cli/arguments.hpp"
 #include "runtime-plugin/cli/call_watch.hpp"
 #include "runtime-plugin/cli/io.hpp"
@@ -21,10 +21,6 @@ struct Answer {
     boost::json::object json;
     kata_vfio_sandbox_t* sandbox = nullptr; ///< sandbox_open: to be closed by the caller
 };
-
-inline kata_vfio_str_t view(std::string_view text) noexcept {
-    return {text.data(), text.size()};
-}
 
 /// This command as a host of the plugin, through the C ABI alone. Everything but the plugin's
 /// callbacks runs in the thread that made it.

@@ -18,10 +18,6 @@ namespace kata_vfio::daemon {
 namespace asio = boost::asio;
 namespace {
 
-std::string copy(kata_vfio_str_t text) {
-    return text.len ? std::string(text.ptr, text.len) : std::string();
-}
-
 std::atomic<PluginInstance::Id> next_id{1};
 
 } // namespace
@@ -95,17 +91,9 @@ asio::awaitable<Finished> PluginInstance::call(Start start, Started started) {
 void PluginInstance::on_done(void* user_data, const kata_vfio_result_t* result) {
     std::unique_ptr<Pending> pending(static_cast<Pending*>(user_data));
     Finished finished;
-    if (result->status != KATA_VFIO_OK) {
-        Failure failure(static_cast<Errc>(result->status), copy(result->problem));
-        failure.said(copy(result->said))
-            .blocked_by(copy(result->blocker))
-            .remedy(copy(result->remedy));
-        if (result->action.len)
-            failure.during(copy(result->action));
-        finished.failure = std::move(failure);
-    } else if (result->json.len) {
+    finished.failure = failure_in(*result);
+    if (!finished.failure && result->json.len)
         finished.json = boost::json::parse({result->json.ptr, result->json.len}).as_object();
-    }
     finished.sandbox = result->sandbox;
     auto& loop = pending->loop;
     asio::post(loop, [pending = std::move(pending), finished = std::move(finished)]() mutable {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "config/base/failure.hpp"
-#include "runtime-plugin/abi/kata_vfio.h"
+#include "runtime-plugin/abi/host_side.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -32,10 +32,6 @@ struct PluginEvent {
     std::uint64_t ticket = 0;
     std::string text;
 };
-
-inline kata_vfio_str_t view(std::string_view text) noexcept {
-    return {text.data(), text.size()};
-}
 
 /// One opening of the plugin, with one reading of the configuration, through the C ABI alone.
 /// Everything but the constructor and the destructor, which block, is called on the loop's thread,

@@ -2,6 +2,7 @@
 #include "runtime-plugin/shim/vm/plugin.hpp"
 
 #include "config/base/failure.hpp"
+#include "runtime-plugin/abi/host_side.hpp"
 #include "runtime-plugin/cli/plugin_library.hpp"
 #include "runtime-plugin/shim/log.hpp"
 
@@ -16,24 +17,6 @@
 namespace kata_vfio::shim {
 namespace asio = boost::asio;
 using asio::awaitable;
-namespace {
-
-std::string copy(kata_vfio_str_t text) {
-    return text.len ? std::string(text.ptr, text.len) : std::string();
-}
-kata_vfio_str_t view(const std::string& text) {
-    return {text.data(), text.size()};
-}
-
-Failure failure_of(const kata_vfio_result_t& result) {
-    Failure failure(static_cast<Errc>(result.status), copy(result.problem));
-    failure.said(copy(result.said)).blocked_by(copy(result.blocker)).remedy(copy(result.remedy));
-    if (result.action.len)
-        failure.during(copy(result.action));
-    return failure;
-}
-
-} // namespace
 
 /// A call's end, copied out of the callback that told it.
 struct Plugin::Ended {
@@ -90,8 +73,7 @@ awaitable<std::shared_ptr<Plugin::Ended>> Plugin::run(std::string what, Start st
 
 void Plugin::on_done(void* user_data, const kata_vfio_result_t* result) {
     auto& ended = *static_cast<Ended*>(user_data);
-    if (result->status != KATA_VFIO_OK)
-        ended.failure = failure_of(*result);
+    ended.failure = failure_in(*result);
     ended.sandbox = result->sandbox;
     for (std::size_t i = 0; i < result->attachment_count; ++i)
         ended.attached.push_back(
@@ -171,7 +153,7 @@ void Plugin::release_now(const std::string& id, std::chrono::milliseconds patien
     if (!result)
         failure = Failure(Errc::host_timeout, "the devices are not given back yet");
     else if (status != KATA_VFIO_OK && status != KATA_VFIO_E_SANDBOX_NOT_FOUND)
-        failure = failure_of(*result);
+        failure = failure_in(*result);
     entry_->result_free(result);
     if (failure)
         throw Failure(*failure);
