@@ -4,11 +4,7 @@
 #include "config/base/file.hpp"
 #include "qemu/domain_xml/domain.hpp"
 #include "qemu/domain_xml/native.hpp"
-#include "test/fixtures/fake_qmp/fake_machine.hpp"
-#include "test/fixtures/fake_root/fake_kernel.hpp"
-#include "test/fixtures/fake_root/fake_root.hpp"
-#include "test/places/places.hpp"
-#include "test/unit/cli/command.hpp"
+#include "test/unit/cli/command_world.hpp"
 
 #include <gmock/gmock.h>
 
@@ -27,21 +23,11 @@ constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 constexpr auto other_uuid = "a297db4a-f4c2-11e6-90f6-d3b88d6c9525";
 constexpr auto type = "i915-GVTg_V4_8";
 
-struct Libvirt : testing::Test {
+struct Libvirt : SandboxWorld {
     Libvirt() {
-        ::unsetenv("KATA_CONF_FILE");
         ::unsetenv("KATA_VFIO_LIBVIRT");
-        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
-        root.populate_gvt_host();
-        root.write("/etc/kata-containers/configuration.toml",
-                   "[hypervisor.qemu]\nmachine_type = \"pc\"\nhotplug_vfio_on_root_bus = true\n"
-                   "path = \"/usr/bin/qemu-system-x86_64\"\ndefault_memory = 256\n");
-        root.populate_mtty();
-        root.populate_function({.address = "0000:00:03.0",
-                                .device = 0x10d3,
-                                .class_code = 0x020000,
-                                .driver = "e1000e",
-                                .group = 3});
+        configure("path = \"/usr/bin/qemu-system-x86_64\"\ndefault_memory = 256\n");
+        populate_more();
         // A GPU with its sound, one group: two functions of one slot in the guest.
         root.populate_function({.address = "0000:01:00.0", .device = 0x56a0, .group = 5});
         root.populate_function({.address = "0000:01:00.1",
@@ -49,21 +35,8 @@ struct Libvirt : testing::Test {
                                 .class_code = 0x040300,
                                 .driver = "snd_hda_intel",
                                 .group = 5});
-        kernel = std::make_unique<fake::FakeKernel>(root);
+        play();
     }
-    ~Libvirt() override { ::unsetenv("KATA_VFIO_PLUGIN"); }
-
-    Done run(std::vector<std::string> args) const {
-        args.insert(args.begin(), {"--root", root.path().string()});
-        return command(args);
-    }
-    json::object ok(std::vector<std::string> args) const {
-        args.push_back("--json");
-        const auto done = run(std::move(args));
-        EXPECT_EQ(done.status, 0) << done.out << done.err;
-        return done.json();
-    }
-    void open() const { ok({"sandbox", "open", "s1", "--qmp", machine.path()}); }
 
     /// The arguments of each device_add that QEMU has been sent, in order.
     std::vector<json::object> sent() const {
@@ -77,10 +50,6 @@ struct Libvirt : testing::Test {
         root.write("/domain.xml", text);
         return root.at("/domain.xml").string();
     }
-
-    fake::FakeRoot root;
-    std::unique_ptr<fake::FakeKernel> kernel;
-    fake::FakeMachine machine;
 };
 
 struct Case {

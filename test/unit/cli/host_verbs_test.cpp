@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // gpus, types, vgpus, create, remove, bind and restore, whole, on a fake host whose kernel is
 // played by a thread.
-#include "command.hpp"
+#include "command_world.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
-#include "test/fixtures/fake_root/fake_kernel.hpp"
-#include "test/fixtures/fake_root/fake_root.hpp"
 #include "vfio/host_write.hpp"
 #include "vfio/wait_path.hpp"
 
@@ -23,22 +21,7 @@ constexpr auto gpu = "0000:00:02.0";
 constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 constexpr auto gpu_dir = "/sys/bus/pci/devices/0000:00:02.0/";
 
-struct HostVerbs : testing::Test {
-    HostVerbs() {
-        ::unsetenv("KATA_CONF_FILE");
-        root.populate_gvt_host();
-    }
-
-    Done run(std::vector<std::string> args) const {
-        args.insert(args.begin(), {"--root", root.path().string()});
-        return command(args);
-    }
-    json::object ok(std::vector<std::string> args) const {
-        args.push_back("--json");
-        const auto done = run(std::move(args));
-        EXPECT_EQ(done.status, 0) << done.err;
-        return done.json();
-    }
+struct HostVerbs : HostWorld {
     /// Makes sandbox `id` the owner of a claim, as an attach in another process would.
     void claim(const std::string& name, const std::string& id) const {
         const plugin::StateDir state(root.at("/run/kata-vfio"));
@@ -50,8 +33,6 @@ struct HostVerbs : testing::Test {
         std::error_code ec;
         return std::filesystem::read_symlink(link, ec).filename().string();
     }
-
-    fake::FakeRoot root;
 };
 
 TEST_F(HostVerbs, GpusJsonAndTable) {

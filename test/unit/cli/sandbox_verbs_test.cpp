@@ -2,11 +2,7 @@
 // The verbs of a sandbox, whole: the command, the plugin loaded from its library, a played kernel
 // and a simulated pc machine.
 #include "awaited_stream.hpp"
-#include "command.hpp"
-#include "test/fixtures/fake_qmp/fake_machine.hpp"
-#include "test/fixtures/fake_root/fake_kernel.hpp"
-#include "test/fixtures/fake_root/fake_root.hpp"
-#include "test/places/places.hpp"
+#include "command_world.hpp"
 
 #include <gmock/gmock.h>
 
@@ -23,41 +19,8 @@ constexpr auto gpu = "0000:00:02.0";
 constexpr auto type = "i915-GVTg_V4_8";
 constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 
-struct SandboxVerbs : testing::Test {
-    SandboxVerbs() {
-        ::unsetenv("KATA_CONF_FILE");
-        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
-        root.populate_gvt_host();
-        configure("pc");
-        kernel = std::make_unique<fake::FakeKernel>(root);
-    }
-    ~SandboxVerbs() override { ::unsetenv("KATA_VFIO_PLUGIN"); }
-
-    void configure(const std::string& machine_type) const {
-        root.write("/etc/kata-containers/configuration.toml",
-                   "[hypervisor.qemu]\nmachine_type = \"" + machine_type +
-                       "\"\nhotplug_vfio_on_root_bus = true\n");
-    }
-    std::vector<std::string> with_root(std::vector<std::string> args) const {
-        args.insert(args.begin(), {"--root", root.path().string()});
-        return args;
-    }
-    Done run(const std::vector<std::string>& args) const { return command(with_root(args)); }
-    json::object ok(std::vector<std::string> args) const {
-        args.push_back("--json");
-        const auto done = run(args);
-        EXPECT_EQ(done.status, 0) << done.err;
-        EXPECT_EQ(done.err, "") << "a program may have it in the same pipe";
-        return done.json();
-    }
-    void open() const {
-        const auto opened = run({"sandbox", "open", "s1", "--qmp", machine.path()});
-        ASSERT_EQ(opened.status, 0) << opened.err;
-    }
-
-    fake::FakeRoot root;
-    std::unique_ptr<fake::FakeKernel> kernel;
-    fake::FakeMachine machine;
+struct SandboxVerbs : SandboxWorld {
+    SandboxVerbs() { play(); }
 };
 
 TEST_F(SandboxVerbs, OpenAttachListDetachRelease) {
@@ -141,13 +104,13 @@ TEST_F(SandboxVerbs, Reconcile) {
 }
 
 TEST_F(SandboxVerbs, ExitStatusesAndTexts) {
-    configure("q35");
+    configure("", "q35");
     auto refused = run({"sandbox", "open", "s1", "--qmp", machine.path()});
     EXPECT_EQ(refused.status, 3);
     EXPECT_THAT(refused.err, HasSubstr("kata-vfio: open sandbox s1: "));
     EXPECT_THAT(refused.err, HasSubstr("machine_type"));
     EXPECT_THAT(refused.err, HasSubstr("  what to do: "));
-    configure("pc");
+    configure("", "pc");
 
     EXPECT_EQ(run({"sandbox", "open", "../x", "--qmp", machine.path()}).status, 2);
     EXPECT_EQ(run({"sandbox", "open", "s1", "--qmp", "/no/such.sock"}).status, 5);

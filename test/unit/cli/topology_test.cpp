@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // topology, whole: the command on a fake host, with a sandbox on a simulated pc machine; and what
 // it makes of listings that do not fit together.
-#include "command.hpp"
+#include "command_world.hpp"
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "runtime-plugin/cli/topology/topology.hpp"
-#include "test/fixtures/fake_qmp/fake_machine.hpp"
-#include "test/fixtures/fake_root/fake_kernel.hpp"
-#include "test/fixtures/fake_root/fake_root.hpp"
-#include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
 
@@ -23,43 +19,16 @@ constexpr auto gpu = "0000:00:02.0";
 constexpr auto type = "i915-GVTg_V4_8";
 constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 
-struct TopologyVerb : testing::Test {
+struct TopologyVerb : SandboxWorld {
     TopologyVerb() {
-        ::unsetenv("KATA_CONF_FILE");
-        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
-        root.populate_gvt_host();
-        root.write("/etc/kata-containers/configuration.toml",
-                   "[hypervisor.qemu]\nmachine_type = \"pc\"\nhotplug_vfio_on_root_bus = true\n");
-        root.populate_mtty();
-        root.populate_function({.address = "0000:00:03.0",
-                                .device = 0x10d3,
-                                .class_code = 0x020000,
-                                .driver = "e1000e",
-                                .group = 3});
-        kernel = std::make_unique<fake::FakeKernel>(root);
-    }
-    ~TopologyVerb() override { ::unsetenv("KATA_VFIO_PLUGIN"); }
-
-    Done run(std::vector<std::string> args) const {
-        args.insert(args.begin(), {"--root", root.path().string()});
-        return command(args);
-    }
-    json::object ok(std::vector<std::string> args) const {
-        args.push_back("--json");
-        const auto done = run(std::move(args));
-        EXPECT_EQ(done.status, 0) << done.err;
-        EXPECT_EQ(done.err, "");
-        return done.json();
+        populate_more();
+        play();
     }
     void attach_a_vgpu_and_a_function() const {
-        ok({"sandbox", "open", "s1", "--qmp", machine.path()});
+        open();
         ok({"attach", "s1", type, "--uuid", uuid});
         ok({"attach", "s1", "0000:00:03.0"});
     }
-
-    fake::FakeRoot root;
-    std::unique_ptr<fake::FakeKernel> kernel;
-    fake::FakeMachine machine;
 };
 
 TEST_F(TopologyVerb, JoinsGpuGroupVgpuSandboxAndSlot) {

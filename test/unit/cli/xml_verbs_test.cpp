@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // xml export and import, whole, which need no libvirt; and what xml check says where libvirt, or
 // the program that asks it, is not as it should be. What libvirt answers is test/libvirt's.
-#include "command.hpp"
+#include "command_world.hpp"
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/load.hpp"
 #include "config/validate.hpp"
 #include "qemu/domain_xml/domain.hpp"
 #include "runtime-plugin/cli/xml/libvirt_helper.hpp"
-#include "test/fixtures/fake_qmp/fake_machine.hpp"
-#include "test/fixtures/fake_root/fake_kernel.hpp"
-#include "test/fixtures/fake_root/fake_root.hpp"
-#include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
 
@@ -30,44 +26,29 @@ constexpr auto gpu = "0000:00:02.0";
 constexpr auto type = "i915-GVTg_V4_8";
 constexpr auto uuid = "bbc4aafe-5807-11e8-a43e-03533cceae7d";
 
-struct XmlVerbs : testing::Test {
-    XmlVerbs() {
-        // Before the fixtures' threads: a SIGINT to the process is to find nobody but the command.
+/// Before the fixtures' threads: a SIGINT to the process is to find nobody but the command.
+struct HeldSigint {
+    HeldSigint() {
         sigset_t held;
         sigemptyset(&held);
         sigaddset(&held, SIGINT);
         ::pthread_sigmask(SIG_BLOCK, &held, &earlier);
-        machine = std::make_unique<fake::FakeMachine>();
-        ::unsetenv("KATA_CONF_FILE");
-        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
-        root.populate_gvt_host();
-        root.write("/etc/kata-containers/configuration.toml",
-                   "[hypervisor.qemu]\nmachine_type = \"pc\"\nhotplug_vfio_on_root_bus = true\n"
-                   "default_vcpus = 3\ndefault_memory = 512\n");
-        root.populate_function({.address = "0000:00:03.0",
-                                .device = 0x10d3,
-                                .class_code = 0x020000,
-                                .driver = "e1000e",
-                                .group = 3});
-        root.populate_mtty();
-        kernel = std::make_unique<fake::FakeKernel>(root);
     }
-    ~XmlVerbs() override {
-        ::unsetenv("KATA_VFIO_PLUGIN");
-        ::unsetenv("KATA_VFIO_LIBVIRT");
-        ::pthread_sigmask(SIG_SETMASK, &earlier, nullptr);
-    }
+    ~HeldSigint() { ::pthread_sigmask(SIG_SETMASK, &earlier, nullptr); }
+    HeldSigint(const HeldSigint&) = delete;
+    HeldSigint& operator=(const HeldSigint&) = delete;
 
-    Done run(std::vector<std::string> args) const {
-        args.insert(args.begin(), {"--root", root.path().string()});
-        return command(args);
+    sigset_t earlier;
+};
+
+struct XmlVerbs : HeldSigint, SandboxWorld {
+    XmlVerbs() {
+        configure("default_vcpus = 3\ndefault_memory = 512\n");
+        populate_more();
+        play();
     }
-    json::object ok(std::vector<std::string> args) const {
-        args.push_back("--json");
-        const auto done = run(std::move(args));
-        EXPECT_EQ(done.status, 0) << done.err;
-        return done.json();
-    }
+    ~XmlVerbs() override { ::unsetenv("KATA_VFIO_LIBVIRT"); }
+
     std::string file(const std::string& text) const {
         root.write("/domain.xml", text);
         return root.at("/domain.xml").string();
@@ -80,11 +61,6 @@ struct XmlVerbs : testing::Test {
         ::setenv("KATA_VFIO_LIBVIRT", path.c_str(), 1);
         return path.string();
     }
-
-    fake::FakeRoot root;
-    std::unique_ptr<fake::FakeKernel> kernel;
-    std::unique_ptr<fake::FakeMachine> machine;
-    sigset_t earlier;
 };
 
 std::string domain_with(const std::string& devices) {
@@ -94,7 +70,7 @@ std::string domain_with(const std::string& devices) {
 }
 
 TEST_F(XmlVerbs, ExportHasMachineDevicesAndGuestAddresses) {
-    ok({"sandbox", "open", "s1", "--qmp", machine->path()});
+    open();
     ok({"attach", "s1", type, "--uuid", uuid});
     ok({"attach", "s1", "0000:00:03.0"});
     const auto done = run({"xml", "export", "s1"});
@@ -170,13 +146,13 @@ TEST_F(XmlVerbs, ImportIsAConfigurationThatPassesAndItsRequests) {
 }
 
 TEST_F(XmlVerbs, WhatIsExportedIsImportedAndAttachedAgain) {
-    ok({"sandbox", "open", "s1", "--qmp", machine->path()});
+    open();
     ok({"attach", "s1", type, "--uuid", uuid, "--keep"});
     ok({"attach", "s1", "0000:00:03.0"});
     const auto before = ok({"list", "s1"}).at("sandboxes").at(0).at("attachments");
     const auto exported = run({"xml", "export", "s1"}).out;
     ok({"sandbox", "release", "s1"});
-    ok({"sandbox", "open", "s1", "--qmp", machine->path()});
+    open();
     const auto imported = ok({"xml", "import", file(exported)});
     for (const auto& request : imported.at("requests").as_array())
         ok({"attach", "s1", std::string(request.at("device").as_string())});
@@ -241,7 +217,7 @@ TEST_F(XmlVerbs, WithoutTheHelperOnlyCheckIsMissed) {
                         "  what to do: install kata-vfio's libvirt helper with libvirt0 and "
                         "libvirt-daemon-driver-qemu; only xml check needs them\n");
     EXPECT_EQ(run({"xml", "import", path}).status, 0);
-    ok({"sandbox", "open", "s1", "--qmp", machine->path()});
+    open();
     EXPECT_EQ(run({"xml", "export", "s1"}).status, 0);
 }
 
