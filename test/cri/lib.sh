@@ -71,13 +71,10 @@ TOML
     containerd --version
     containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
     containerd_pid=$!
-    local i
-    for ((i = 0; i < 300; i++)); do
-        if ctr version >/dev/null 2>&1 && client pods >/dev/null 2>&1; then return; fi
-        kill -0 $containerd_pid 2>/dev/null || break
-        # containerd tells nobody when it serves.
-        sleep 0.1
-    done
+    if until_holds 'ctr version >/dev/null 2>&1 && client pods >/dev/null 2>&1 || ! kill -0 $containerd_pid 2>/dev/null' &&
+        kill -0 $containerd_pid 2>/dev/null; then
+        return
+    fi
     tail -n 20 $place/containerd.log >&2
     echo "cri: containerd does not serve" >&2
     exit 1
@@ -92,15 +89,26 @@ sandbox_picture() {
     echo "cgroups: $(ls -d /sys/fs/cgroup/{default,k8s.io}/*/ 2>/dev/null | tr '\n' ' ')"
 }
 
+# until_holds CONDITION [SECONDS]: whether it comes to hold in time (60 s). Asked ten times a second: what
+# is waited for here tells nobody when it comes (containerd that it serves, ctr of a task that another ctr
+# started, a shim that it has ended).
+until_holds() {
+    local i
+    for ((i = 0; i < 10 * ${2:-60}; i++)); do
+        if eval "$1"; then return; fi
+        sleep 0.1
+    done
+    return 1
+}
+# The same, and a fault when it does not.
+within() { until_holds "$@" || fail "it never came to be that: $1"; }
+stopped() { within '[[ $(ctr task ls) == *STOPPED* ]]'; }
+
 # settled WANTED: sandbox_picture, once it is that, or as it is after 20 s: a shim that was shut down
 # ends after the client has its answer.
 settled() {
-    local i picture
-    for ((i = 0; i < 200; i++)); do
-        picture=$(sandbox_picture)
-        [ "$picture" = "$1" ] && break
-        sleep 0.1
-    done
+    local picture wanted=$1
+    until_holds 'picture=$(sandbox_picture); [ "$picture" = "$wanted" ]' 20 || true
     printf '%s\n' "$picture"
 }
 
