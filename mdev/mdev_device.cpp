@@ -26,21 +26,43 @@ std::optional<fs::path> node_of(const vfio::HostRoot& root, const fs::path& dir,
     return std::nullopt;
 }
 
-MdevDevice load(const vfio::HostRoot& root, const Uuid& uuid, const std::string& parent,
-                const fs::path& dir) {
+std::string on_bus(const Uuid& uuid) {
+    return "bus/mdev/devices/" + uuid.text();
+}
+
+MdevDevice read_device(const vfio::HostRoot& root, const Uuid& uuid, std::string parent,
+                       const fs::path& dir) {
     MdevDevice device{.uuid = uuid,
-                      .parent = parent,
+                      .parent = std::move(parent),
                       .type = vfio::link_name(dir / "mdev_type").value_or(""),
                       .iommu_group = vfio::group_link(dir),
-                      .sysfs = root.told(root.sys("bus/mdev/devices") / uuid.text()),
+                      .sysfs = root.told(root.sys(on_bus(uuid))),
                       .node = std::nullopt,
                       .state = MdevDevice::State::present};
     device.node = node_of(root, dir, device.iommu_group);
+    return device;
+}
+
+MdevDevice load(const vfio::HostRoot& root, const Uuid& uuid, const std::string& parent,
+                const fs::path& dir) {
+    auto device = read_device(root, uuid, parent, dir);
     // Of all names the kernel takes the one on the bus away first and the directory last. (While a
     // device is being made it has both, and only mdev_type is missing yet.)
-    if (!fs::exists(fs::symlink_status(root.sys("bus/mdev/devices") / uuid.text())))
+    if (!fs::exists(fs::symlink_status(root.sys(on_bus(uuid)))))
         device.state = MdevDevice::State::pending_removal;
     return device;
+}
+
+/// As it is on the bus, whose link names its parent (.../PARENT/UUID): a look at each parent less.
+/// None of one that is being made or removed, or is not there.
+std::optional<MdevDevice> find_on_bus(const vfio::HostRoot& root, const Uuid& uuid) {
+    const auto dir = root.sys(on_bus(uuid));
+    const auto target = vfio::link_target(dir).value_or("");
+    const auto parts = split(target, '/');
+    if (parts.size() < 2)
+        return std::nullopt;
+    auto device = read_device(root, uuid, std::string(parts[parts.size() - 2]), dir);
+    return device.type.empty() ? std::nullopt : std::optional(std::move(device));
 }
 
 std::optional<Uuid> as_uuid(const std::string& name) {
@@ -75,6 +97,8 @@ std::vector<MdevDevice> list_devices(const vfio::HostRoot& root) {
 
 std::optional<MdevDevice> find_device(const vfio::HostRoot& root, const Uuid& uuid,
                                       std::string_view parent) {
+    if (auto device = find_on_bus(root, uuid))
+        return device;
     for (const auto& name : vfio::names_in(root.sys("class/mdev_bus"))) {
         const auto dir = root.sys("class/mdev_bus") / name / uuid.text();
         if (fs::exists(dir))

@@ -68,13 +68,19 @@ std::optional<std::uint64_t> number_attribute(const fs::path& file, int base) {
     return text ? number(*text, base) : std::nullopt;
 }
 
-std::optional<std::string> link_name(const fs::path& link) {
+std::optional<std::string> link_target(const fs::path& link) {
     char buffer[4096];
     const auto n = ::readlink(link.c_str(), buffer, sizeof buffer);
     if (n <= 0)
         return std::nullopt;
-    const std::string_view target(buffer, static_cast<std::size_t>(n));
-    return std::string(target.substr(target.rfind('/') + 1));
+    return std::string(buffer, static_cast<std::size_t>(n));
+}
+
+std::optional<std::string> link_name(const fs::path& link) {
+    auto target = link_target(link);
+    if (target)
+        target->erase(0, target->rfind('/') + 1);
+    return target;
 }
 
 std::vector<std::string> names_in(const fs::path& directory) {

@@ -11,8 +11,11 @@ void Collected::expect(std::uint64_t ticket) {
 }
 
 void Collected::deliver(std::uint64_t ticket, std::unique_ptr<ResultBox> result) {
-    const std::lock_guard lock(mutex_);
-    results_[ticket] = std::move(result);
+    {
+        const std::lock_guard lock(mutex_);
+        results_[ticket] = std::move(result);
+    }
+    // Outside: a waiter woken under the lock runs into it, and is put to sleep and woken once more.
     arrived_.notify_all();
 }
 

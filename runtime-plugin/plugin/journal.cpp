@@ -36,6 +36,7 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
     operation_ = operation;
     steps_.clear();
     size_ = 0;
+    waiting_.clear();
     if (const int error = write_fault(CrashPoint::journal_begin_write))
         throw host_failure(error, "can't start the journal " + path.string());
     fd_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
@@ -44,8 +45,9 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
     in_memory_ = in_memory(fd_.get());
     json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
     line["ids"] = json::value_from(ids);
-    // Synced with the first intent; the name must be there before that one counts.
-    append(json::serialize(line), false);
+    // Written with the first intent, before which it tells a recovery nothing; the name must be
+    // there before that one counts.
+    waiting_ = json::serialize(line) + "\n";
     if (!in_memory_)
         sync_directory(directory_);
     crash_point(CrashPoint::journal_begun);
@@ -55,20 +57,22 @@ void Journal::intend(const std::vector<Step>& steps) {
     std::string lines;
     for (const auto& step : steps) {
         json::object line{{"v", version}, {"intent", to_json(step)}};
-        lines += (lines.empty() ? "" : "\n") + json::serialize(line);
+        lines += json::serialize(line) + "\n";
     }
+    const bool with_done = !waiting_.empty() && !steps_.empty();
+    if (const int error = with_done ? write_fault(CrashPoint::journal_done_write) : 0)
+        throw host_failure(error, "can't write " + (directory_ / file_name).string());
     if (const int error = write_fault(CrashPoint::journal_intent_write))
         throw host_failure(error, "can't write " + (directory_ / file_name).string());
-    append(std::move(lines), true);
+    append(lines);
     steps_.insert(steps_.end(), steps.begin(), steps.end());
 }
 
 void Journal::done() {
     json::object line{{"v", version}, {"done", steps_.size()}};
-    if (const int error = write_fault(CrashPoint::journal_done_write))
-        throw host_failure(error, "can't write " + (directory_ / file_name).string());
-    // Not synced: "intent" alone already leads to the undoing of the step.
-    append(json::serialize(line), false);
+    // Not worth a write of its own: "intent" alone already leads to the undoing of the step, and
+    // after the last one state.json says that all is done.
+    waiting_ += json::serialize(line) + "\n";
 }
 
 void Journal::withdraw() {
@@ -77,12 +81,13 @@ void Journal::withdraw() {
     steps_.pop_back();
     if (const int error = write_fault(CrashPoint::journal_withdraw_write))
         throw host_failure(error, "can't write " + (directory_ / file_name).string());
-    append(json::serialize(line), true);
+    append(json::serialize(line) + "\n");
 }
 
 void Journal::clear() {
     fd_.reset();
     steps_.clear();
+    waiting_.clear();
     if (const int error = write_fault(CrashPoint::journal_clear_write))
         throw host_failure(error, "can't remove " + (directory_ / file_name).string());
     std::error_code ec;
@@ -94,11 +99,11 @@ void Journal::clear() {
     crash_point(CrashPoint::journal_cleared);
 }
 
-void Journal::append(std::string line, bool sync) {
-    line += '\n';
+void Journal::append(std::string_view last) {
+    const auto lines = waiting_ + std::string(last);
     // One write: a reader finds whole lines, and at most the last one torn.
-    const auto n = ::write(fd_.get(), line.data(), line.size());
-    if (n != static_cast<ssize_t>(line.size())) {
+    const auto n = ::write(fd_.get(), lines.data(), lines.size());
+    if (n != static_cast<ssize_t>(lines.size())) {
         const int error = n < 0 ? errno : ENOSPC;
         // What there was room for would run into the next line; where that can't be helped, the
         // next line makes it a corrupt journal, which is seen.
@@ -107,8 +112,9 @@ void Journal::append(std::string line, bool sync) {
                                           ", nor take back what was written of a line");
         throw host_failure(error, "can't write " + (directory_ / file_name).string());
     }
-    size_ += line.size();
-    if (sync && !in_memory_ && ::fdatasync(fd_.get()) != 0)
+    size_ += lines.size();
+    waiting_.clear();
+    if (!in_memory_ && ::fdatasync(fd_.get()) != 0)
         throw host_failure(errno, "can't sync " + (directory_ / file_name).string());
 }
 

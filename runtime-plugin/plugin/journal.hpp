@@ -15,9 +15,9 @@ namespace kata_vfio::plugin {
 /// What an attach under way has done, on disk before it is done.
 ///
 /// One JSON object a line, each with "v": 1. "begin" names the operation; "intent" comes, fsynced,
-/// before a step is taken, "done" after it; the file goes when the operation's outcome is in
-/// state.json. A file that is there when the sandbox's lock is free was left by a killed process:
-/// its steps are undone (last first) unless state.json has the attachment already.
+/// before a step is taken, "done" after it, with the next line; the file goes when the operation's
+/// outcome is in state.json. A file that is there when the sandbox's lock is free was left by a
+/// killed process: its steps are undone (last first) unless state.json has the attachment already.
 ///
 /// Invariant: the holder of a Journal holds the sandbox's lock.
 class Journal {
@@ -42,12 +42,14 @@ class Journal {
     const std::vector<Step>& steps() const noexcept { return steps_; }
 
   private:
-    void append(std::string line, bool sync);
+    /// Whole lines, behind those that wait; on disk when it returns.
+    void append(std::string_view last);
 
     std::filesystem::path directory_;
     UniqueFd fd_;
     bool in_memory_ = false; ///< its file system is: a sync does nothing there
     std::size_t size_ = 0;   ///< of the whole lines in the file
+    std::string waiting_;    ///< lines that go with the next write
     std::string operation_;
     std::vector<Step> steps_;
 };

@@ -64,6 +64,33 @@ TEST_F(JournalTest, RemembersWhatIsIntended) {
     EXPECT_THAT(left(), ElementsAre());
 }
 
+// A write is what an attach waits for: "begin" and "done" tell a recovery nothing by themselves.
+TEST_F(JournalTest, BeginAndDoneGoWithTheNextLine) {
+    Journal journal(directory.path());
+    const auto lines = [&] {
+        const auto bytes = directory.read("journal");
+        return std::count(bytes.begin(), bytes.end(), '\n');
+    };
+    journal.begin("attach", {"vfio-a"});
+    EXPECT_EQ(lines(), 0);
+    journal.intend(ClaimStep{"a"});
+    EXPECT_EQ(lines(), 2);
+    journal.done();
+    EXPECT_EQ(lines(), 2);
+    journal.intend(PlugStep{"b"});
+    EXPECT_EQ(lines(), 4);
+    EXPECT_THAT(directory.read("journal"), HasSubstr("\n{\"v\":1,\"done\":1}\n"));
+    journal.done();
+    journal.withdraw();
+    EXPECT_EQ(lines(), 6);
+    EXPECT_THAT(left(), ElementsAre("claim a"));
+    journal.done();
+    journal.clear();
+    journal.begin("attach", {}); // with nothing of the last one
+    journal.intend(ClaimStep{"c"});
+    EXPECT_EQ(lines(), 2);
+}
+
 TEST_F(JournalTest, AWithdrawnStepIsNotToBeUndone) {
     Journal journal(directory.path());
     journal.begin("attach", {});
