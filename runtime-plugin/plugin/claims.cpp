@@ -6,8 +6,8 @@
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 #include "runtime-plugin/plugin/process.hpp"
-#include "runtime-plugin/plugin/record.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "vfio/sysfs_read.hpp"
 

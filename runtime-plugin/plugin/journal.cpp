@@ -5,7 +5,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
-#include "runtime-plugin/plugin/record.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
