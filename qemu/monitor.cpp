@@ -132,8 +132,12 @@ void Monitor::lost(const Session* session, const Failure& why) {
 void Monitor::begin() {
     state_ = MonitorState::reconnecting;
     since_ = Clock::now();
+    // A signal of its own for each round, kept by the handler: Asio looks at it once more behind
+    // the coroutine's end, by when the next round may have begun, or the monitor be gone.
+    stop_ = std::make_shared<asio::cancellation_signal>();
+    auto ended = [stop = stop_](const std::exception_ptr&) {};
     asio::co_spawn(executor_, reconnect(shared_from_this()),
-                   asio::bind_cancellation_slot(stop_.slot(), [](const std::exception_ptr&) {}));
+                   asio::bind_cancellation_slot(stop_->slot(), std::move(ended)));
 }
 
 asio::awaitable<void> Monitor::reconnect(std::shared_ptr<Monitor> self) {
@@ -229,7 +233,8 @@ EventWaiter Monitor::arm(std::function<bool(const Event&)> accept) {
 void Monitor::close() {
     if (std::exchange(state_, MonitorState::closed) == MonitorState::closed)
         return;
-    stop_.emit(asio::cancellation_type::all);
+    if (const auto stop = stop_)
+        stop->emit(asio::cancellation_type::all);
     pause_.cancel();
     if (session_)
         session_->close();

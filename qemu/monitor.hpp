@@ -126,7 +126,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
     bool crashed_ = false;
     bool asked_ = false; ///< the attempts are being made for ready(), not for a loss
     boost::asio::steady_timer pause_;
-    boost::asio::cancellation_signal stop_;
+    std::shared_ptr<boost::asio::cancellation_signal> stop_;        ///< of the latest round
     std::vector<std::weak_ptr<boost::asio::steady_timer>> waiting_; ///< ready()
 };
 

@@ -6,6 +6,7 @@
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "vfio/sysfs_read.hpp"
@@ -132,6 +133,8 @@ void Claims::write(const std::string& name, const Claim& claim) const {
 void Claims::drop(const std::string& name, const std::string& sandbox) const {
     const auto held = directory_.lock();
     const auto path = file(name);
+    if (!distrust(path).empty())
+        return; // reconcile's to put aside
     const auto text = read_file(path, 4096);
     if (!text)
         return;
@@ -140,7 +143,7 @@ void Claims::drop(const std::string& name, const std::string& sandbox) const {
         if (claim && claim->sandbox != sandbox)
             return;
     } catch (const std::invalid_argument&) {
-        return; // reconcile's to put aside
+        return; // so is this
     }
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
         throw host_failure(errno, "can't remove the claim " + path.string());
@@ -156,15 +159,20 @@ bool Claims::drop_dead(const std::string& name, const Claim& claim) const {
 }
 
 std::optional<Claim> Claims::read(const std::string& name) const {
+    const auto corrupt = [&](std::string why) {
+        return Failure(Errc::state_corrupt, file(name).string() + " is not a claim")
+            .said(std::move(why))
+            .remedy("kata-vfio reconcile puts it aside");
+    };
+    if (auto why = distrust(file(name)); !why.empty())
+        throw corrupt(std::move(why));
     const auto text = read_file(file(name), 4096);
     if (!text)
         return std::nullopt;
     try {
         return parse_claim(*text);
     } catch (const std::exception& error) {
-        throw Failure(Errc::state_corrupt, file(name).string() + " is not a claim")
-            .said(error.what())
-            .remedy("kata-vfio reconcile puts it aside");
+        throw corrupt(error.what());
     }
 }
 

@@ -5,6 +5,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
@@ -120,6 +121,8 @@ void Journal::append(std::string_view last) {
 
 std::optional<LeftJournal> read_journal(const fs::path& sandbox_directory) {
     const auto path = sandbox_directory / file_name;
+    if (auto why = distrust(path); !why.empty())
+        throw corrupt(path, 1, std::move(why));
     const auto bytes = read_file(path);
     if (!bytes)
         return std::nullopt;

@@ -19,12 +19,6 @@ std::string size_text(std::uint64_t bytes) {
                                       : std::to_string(bytes / 1024) + " KiB";
 }
 
-std::optional<unsigned> small_number(std::string_view text) {
-    const auto value = vfio::number(text);
-    return value && *value <= 0xffffffff ? std::optional(static_cast<unsigned>(*value))
-                                         : std::nullopt;
-}
-
 std::vector<std::string_view> words(std::string_view line) {
     auto all = split(line, ' ');
     std::erase_if(all, [](auto word) { return word.empty(); });
@@ -124,59 +118,6 @@ ProcessLimits read_limits(const vfio::HostRoot& root, std::int64_t pid) {
     return limits;
 }
 
-std::vector<DeviceRule> parse_device_rules(std::string_view list) {
-    std::vector<DeviceRule> rules;
-    for (const auto line : split(list, '\n')) {
-        const auto parts = words(line);
-        if (parts.size() != 3 || parts[0].size() != 1)
-            continue;
-        const auto colon = parts[1].find(':');
-        if (colon == parts[1].npos)
-            continue;
-        DeviceRule rule;
-        rule.type = parts[0][0];
-        const auto major = parts[1].substr(0, colon), minor = parts[1].substr(colon + 1);
-        rule.major = small_number(major);
-        rule.minor = small_number(minor);
-        if ((!rule.major && major != "*") || (!rule.minor && minor != "*"))
-            continue;
-        rule.read_write =
-            parts[2].find('r') != parts[2].npos && parts[2].find('w') != parts[2].npos;
-        rules.push_back(rule);
-    }
-    return rules;
-}
-
-bool permits(const std::vector<DeviceRule>& rules, unsigned major, unsigned minor) {
-    return std::ranges::any_of(rules, [&](const DeviceRule& rule) {
-        return (rule.type == 'a' || rule.type == 'c') && rule.read_write &&
-               (!rule.major || *rule.major == major) && (!rule.minor || *rule.minor == minor);
-    });
-}
-
-std::optional<std::vector<DeviceRule>> read_device_rules(const vfio::HostRoot& root,
-                                                         std::int64_t pid) {
-    if (pid <= 0)
-        return std::nullopt;
-    const auto cgroups = read_file(root.proc(std::to_string(pid)) / "cgroup", 65536);
-    if (!cgroups)
-        return std::nullopt;
-    for (const auto line : split(*cgroups, '\n')) { // "5:devices:/kata/s1"
-        const auto parts = split(line, ':');
-        if (parts.size() < 3)
-            continue;
-        const auto controllers = split(parts[1], ',');
-        if (std::ranges::find(controllers, "devices") == controllers.end())
-            continue;
-        const auto path = line.substr(parts[0].size() + parts[1].size() + 2);
-        const auto list = root.sys("fs/cgroup/devices") /
-                          std::filesystem::path(path).relative_path() / "devices.list";
-        const auto text = read_file(list, 1 << 20);
-        return text ? std::optional(parse_device_rules(*text)) : std::nullopt;
-    }
-    return std::nullopt;
-}
-
 std::optional<Failure> limit_in_the_way(const ProcessLimits& process, const qemu::GuestFacts& guest,
                                         const std::vector<vfio::PciFunction>& functions,
                                         bool pinned, std::uint64_t dma_entries) {
@@ -187,40 +128,6 @@ std::optional<Failure> limit_in_the_way(const ProcessLimits& process, const qemu
     if (auto failure = discard_in_the_way(guest, pinned, dma_entries))
         return failure;
     return window_in_the_way(guest, functions);
-}
-
-std::optional<Failure> node_out_of_reach(const vfio::HostRoot& root, std::int64_t pid,
-                                         const std::string& node) {
-    const auto rules = read_device_rules(root, pid);
-    if (!rules)
-        return std::nullopt;
-    struct Needed {
-        std::string path;
-        unsigned major, minor;
-    };
-    std::vector<Needed> needed{{"/dev/vfio/vfio", 10, 196}}; // linux/miscdevice.h VFIO_MINOR
-    const auto name = std::filesystem::path(node).filename().string();
-    const auto numbers = vfio::attribute(root.sys("class/vfio") / name / "dev");
-    const auto colon = numbers ? numbers->find(':') : std::string::npos;
-    if (colon != std::string::npos) {
-        const auto major = small_number(std::string_view(*numbers).substr(0, colon));
-        const auto minor = small_number(std::string_view(*numbers).substr(colon + 1));
-        if (major && minor)
-            needed.push_back({node, *major, *minor});
-    }
-    for (const auto& each : needed) {
-        if (permits(*rules, each.major, each.minor))
-            continue;
-        const auto rule =
-            "c " + std::to_string(each.major) + ":" + std::to_string(each.minor) + " rw";
-        return Failure(Errc::permission_denied, "QEMU's cgroup does not let it open " + each.path)
-            .blocked_by("the device rules of pid " + std::to_string(pid) + ", none of which has " +
-                        rule)
-            .remedy("add \"" + rule +
-                    "m\" to devices.allow of its cgroup, or let the runtime "
-                    "add the device to the sandbox");
-    }
-    return std::nullopt;
 }
 
 } // namespace kata_vfio::plugin

@@ -32,22 +32,6 @@ std::optional<std::uint64_t> parse_memlock(std::string_view limits);
 bool has_ipc_lock(std::string_view capabilities);
 ProcessLimits read_limits(const vfio::HostRoot& root, std::int64_t pid);
 
-/// One line of a cgroup v1 devices.list: "c 241:* rwm". Source: kernel
-/// Documentation/admin-guide/cgroup-v1/devices.rst.
-struct DeviceRule {
-    char type = 'a';               ///< a, b or c
-    std::optional<unsigned> major; ///< nullopt: any
-    std::optional<unsigned> minor; ///< nullopt: any
-    bool read_write = false;
-};
-/// What is malformed is left out.
-std::vector<DeviceRule> parse_device_rules(std::string_view list);
-bool permits(const std::vector<DeviceRule>& rules, unsigned major, unsigned minor);
-/// Of the process's cgroup; nullopt: none of version 1 (version 2 decides by a BPF program, which
-/// can't be read), or not known.
-std::optional<std::vector<DeviceRule>> read_device_rules(const vfio::HostRoot& root,
-                                                         std::int64_t pid);
-
 /// The kernel's most DMA mappings of one container (vfio_iommu_type1.dma_entry_limit).
 inline constexpr std::uint64_t default_dma_entries = 65535;
 
@@ -57,10 +41,5 @@ std::optional<Failure> limit_in_the_way(const ProcessLimits& process, const qemu
                                         const std::vector<vfio::PciFunction>& functions,
                                         bool pinned,
                                         std::uint64_t dma_entries = default_dma_entries);
-
-/// QEMU's cgroup must let it open the node, and the container node /dev/vfio/vfio. nullopt: it
-/// does, or that can't be told.
-std::optional<Failure> node_out_of_reach(const vfio::HostRoot& root, std::int64_t pid,
-                                         const std::string& node);
 
 } // namespace kata_vfio::plugin

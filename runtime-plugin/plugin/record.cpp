@@ -2,9 +2,7 @@
 #include "runtime-plugin/plugin/record.hpp"
 
 #include "config/base/failure.hpp"
-
-#include <sys/stat.h>
-#include <unistd.h>
+#include "runtime-plugin/plugin/distrust.hpp"
 
 namespace kata_vfio::plugin {
 namespace fs = std::filesystem;
@@ -28,17 +26,6 @@ auto sound(const fs::path& file, std::optional<Damage>& damage, Read&& read) -> 
 }
 
 } // namespace
-
-std::string distrust(const fs::path& path, bool directory) {
-    struct stat st {};
-    if (::lstat(path.c_str(), &st) != 0)
-        return {};
-    if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
-        return path.string() + " is no " + (directory ? "directory" : "regular file");
-    if (st.st_uid != ::geteuid())
-        return path.string() + " belongs to user " + std::to_string(st.st_uid);
-    return {};
-}
 
 SandboxRecord read_record(const fs::path& sandbox_directory, const std::string& id) {
     SandboxRecord record;

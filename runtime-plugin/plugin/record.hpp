@@ -28,9 +28,4 @@ struct SandboxRecord {
 /// Throws Failure(host_io, permission_denied) when a file is there and can't be read.
 SandboxRecord read_record(const std::filesystem::path& sandbox_directory, const std::string& id);
 
-/// Why a path is not to be read as ours; "" when it may be, or is not there. Whoever can make a
-/// file in a root-only directory is root, but a restored backup or a bind mount may bring in
-/// others'.
-std::string distrust(const std::filesystem::path& path, bool directory = false);
-
 } // namespace kata_vfio::plugin

@@ -159,6 +159,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                          const Caller& caller);
     void take_host_step(Journal& journal, Target& target, const SandboxState& state,
                         const Caller& caller);
+    /// Refuses a group's node that QEMU's cgroup does not let it open.
+    void require_reach(const Target& target, const SandboxState& state);
     void enable_function(Journal& journal, Target& target, const SandboxState& state,
                          const std::function<void(const Step&)>& begin);
     void make_vgpu(Journal& journal, Target& target, const SandboxState& state,
@@ -253,6 +255,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     std::optional<qemu::Capabilities> capabilities_;
     /// Whether that QEMU has KVM; asked for by the first attach.
     std::optional<bool> kvm_;
+    bool told_reach_ = false;    ///< that QEMU's cgroup can't be judged; told once
     bool iommufd_added_ = false; ///< our iommufd object is in the QEMU connected to
     std::unique_ptr<qemu::Proxy> proxy_;
     std::set<std::string> taints_;  ///< told by the proxy since it was opened

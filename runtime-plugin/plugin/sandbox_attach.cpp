@@ -5,6 +5,7 @@
 #include "qemu/inventory.hpp"
 #include "qemu/pci_slots.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/device_rules.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/limits.hpp"
 #include "runtime-plugin/plugin/note.hpp"
@@ -20,6 +21,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
@@ -246,13 +248,27 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
     for (auto& target : targets) {
         refuse_if_cancelled();
         take_host_step(journal, target, state, caller);
-        if (const auto& group = target.attachment.iommu_group)
-            if (const auto failure = node_out_of_reach(context_.root, state.qemu_pid,
-                                                       "/dev/vfio/" + std::to_string(*group)))
-                throw Failure(*failure);
         if (host_offers_iommufd())
             target.cdev = vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
+        require_reach(target, state);
     }
+}
+
+void Sandbox::require_reach(const Target& target, const SandboxState& state) {
+    const auto& group = target.attachment.iommu_group;
+    if (!group || target.cdev) // by its own node, where QEMU takes that
+        return;
+    const auto reach =
+        reach_of_node(context_.root, state.qemu_pid, "/dev/vfio/" + std::to_string(*group));
+    if (reach.refused)
+        throw Failure(*reach.refused);
+    if (reach.unknown.empty() || std::exchange(told_reach_, true))
+        return;
+    const auto text = "sandbox " + id_ + ": whether QEMU's cgroup lets it open /dev/vfio/" +
+                      std::to_string(*group) + " is not known: " + reach.unknown;
+    const auto level = reach.forbidden ? LogLevel::info : LogLevel::warning;
+    asio::post(context_.io,
+               [self = shared_from_this(), level, text] { self->context_.log(level, text); });
 }
 
 void Sandbox::make_vgpu(Journal& journal, Target& target, const SandboxState& state,

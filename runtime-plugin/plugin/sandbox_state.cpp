@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 
 #include <boost/json.hpp>
 #include <boost/system/system_error.hpp>
@@ -95,6 +96,12 @@ SandboxState from_json(const json::object& object) {
         state.owner_start = json::value_to<std::uint64_t>(object.at("owner_start"));
     }
     return state;
+}
+
+Failure corrupt(const std::filesystem::path& file, const std::string& why) {
+    return Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
+        .said(why)
+        .remedy("it was left as it is: look at it, and move it away when the sandbox is gone");
 }
 
 } // namespace
@@ -194,23 +201,20 @@ json::object to_json(const SandboxState& state) {
 }
 
 SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {
-    const auto corrupt = [&](const std::string& why) {
-        return Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
-            .said(why)
-            .remedy("it was left as it is: look at it, and move it away when the sandbox is gone");
-    };
     try {
         return from_json(json::parse(bytes).as_object());
     } catch (const boost::system::system_error& error) {
         // what() would add the source position inside Boost.JSON.
-        throw corrupt(error.code().message());
+        throw corrupt(file, error.code().message());
     } catch (const std::exception& error) {
-        throw corrupt(error.what());
+        throw corrupt(file, error.what());
     }
 }
 
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory) {
     const auto file = sandbox_directory / "state.json";
+    if (const auto why = distrust(file); !why.empty())
+        throw corrupt(file, why);
     const auto bytes = read_file(file);
     if (!bytes)
         return std::nullopt;

@@ -5,6 +5,7 @@
 #include "config/base/file.hpp"
 #include "mdev/mdev_device.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/distrust.hpp"
 #include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/record.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"

@@ -139,8 +139,10 @@ void enable_functions(const vfio::HostRoot& root, const StateDir& state,
         vfio::set_virtual_functions(root, parent, wanted, deadline);
     } catch (const Failure&) {
         const auto now = vfio::read_physical_function(root, parent);
-        if (!now || now->functions.empty())
+        if (!now || now->functions.empty()) {
             ::unlink(record.c_str());
+            ::rmdir(record.parent_path().c_str()); // while it is empty
+        }
         throw;
     }
 }

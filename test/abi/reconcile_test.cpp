@@ -201,6 +201,10 @@ TEST_F(Reconcile, FilesThatCantBeTrustedStopNothing) {
     root.write(sandboxes + "sb1/journal", "{\"v\":7}\n");
     root.write("/run/kata-vfio/claims/group-78", "garbage/\n");
     root.write("/run/kata-vfio/claims/group-79", "{\"v\":1,\"sandb"); // torn
+    root.write("/run/kata-vfio/claims/group-80",
+               "{\"v\":1,\"sandbox\":\"gone\",\"pid\":3,\"start\":1}\n");
+    ASSERT_EQ(::lchown(root.at("/run/kata-vfio/claims/group-80").c_str(), 12345, 12345), 0);
+    root.link("/run/kata-vfio/claims/group-81", "/etc/passwd");
 
     const auto answer = host->reconcile();
     ASSERT_TRUE(answer.ok()) << answer;
@@ -211,14 +215,19 @@ TEST_F(Reconcile, FilesThatCantBeTrustedStopNothing) {
     EXPECT_EQ(names("/run/kata-vfio/claims"), "");
     EXPECT_EQ(names("/run/kata-vfio/quarantine"),
               "-no-id, -no-id.why, empty, empty.why, file, file.why, future, future.why, group-78, "
-              "group-78.why, linked, linked.why, other, other.why, owned, owned.why, sb1.journal, "
+              "group-78.why, group-80, group-80.why, group-81, group-81.why, linked, linked.why, "
+              "other, other.why, owned, owned.why, sb1.journal, "
               "sb1.journal.why, stateless, stateless.why, torn torn.why");
     EXPECT_EQ(root.read("/run/kata-vfio/quarantine/torn/state.json"),
               good.substr(0, good.size() / 2));
     EXPECT_THAT(root.read("/run/kata-vfio/quarantine/owned.why"),
                 HasSubstr("belongs to user 12345"));
     EXPECT_THAT(root.read("/run/kata-vfio/quarantine/future.why"), HasSubstr("version 2"));
-    EXPECT_EQ(answer.json.at("quarantined").as_array().size(), 11u);
+    EXPECT_THAT(root.read("/run/kata-vfio/quarantine/group-80.why"),
+                HasSubstr("belongs to user 12345"));
+    EXPECT_THAT(root.read("/run/kata-vfio/quarantine/group-81.why"),
+                HasSubstr("is no regular file"));
+    EXPECT_EQ(answer.json.at("quarantined").as_array().size(), 13u);
     expect_host_as(before);
     // A second one of the same name takes another.
     root.write(sandboxes + "empty/state.json", "");

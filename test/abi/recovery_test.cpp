@@ -4,6 +4,7 @@
 #include "vfio/driver_binding.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 namespace kata_vfio::abi_test {
 namespace {
@@ -158,6 +159,27 @@ TEST_F(Recovery, ADamagedStateIsNotGuessedAt) {
     ASSERT_EQ(unreadable.size(), 1u);
     EXPECT_EQ(unreadable[0].at("sandbox"), "sb1");
     EXPECT_EQ(unreadable[0].at("error").at("name"), "state_corrupt");
+}
+
+// Sound as they are: whoever wrote them, it was not us.
+TEST_F(Recovery, AnotherUsersFilesAreNotGuessedAt) {
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "only root can give a file away";
+    start_with_sandbox();
+    kill_at(type8, "plug ");
+    for (const std::string name : {"journal", "state.json"}) {
+        const auto file = root.at("/run/kata-vfio/sandboxes/sb1/" + name);
+        ASSERT_EQ(::chown(file.c_str(), 4711, 4711), 0);
+        const auto before = snapshot();
+        PluginHost other(config, root.path());
+        for (const auto& answer : {other.open("sb1", machine->path()), other.release("sb1")}) {
+            expect_refused(answer, KATA_VFIO_E_STATE_CORRUPT, before);
+            EXPECT_EQ(answer.said, file.string() + " belongs to user 4711");
+        }
+        ASSERT_EQ(::chown(file.c_str(), 0, 0), 0);
+    }
+    PluginHost other(config, root.path());
+    EXPECT_TRUE(other.open("sb1", machine->path()).ok());
 }
 
 TEST_F(Recovery, ABrokenConfigurationKeepsNothingFromBeingGivenBack) {

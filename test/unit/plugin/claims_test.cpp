@@ -159,6 +159,24 @@ TEST_F(ClaimsTest, ADamagedOneIsNotGuessedAt) {
     }
 }
 
+// Where it says what one of ours would.
+TEST_F(ClaimsTest, OneOfAnotherUserOrNoFileIsNotGuessedAt) {
+    if (::geteuid() != 0)
+        GTEST_SKIP() << "only root can give a file away";
+    claims.take({"group-1"}, sb1);
+    ASSERT_EQ(::chown(claims.file("group-1").c_str(), 4711, 4711), 0);
+    root.link("/run/kata-vfio/claims/group-2", claims.file("group-1").string());
+    for (const std::string name : {"group-1", "group-2"}) {
+        const auto failure = failure_of([&] { claims.take({name}, sb1); });
+        EXPECT_EQ(failure.code(), Errc::state_corrupt);
+        EXPECT_EQ(failure.verbatim(),
+                  claims.file(name).string() +
+                      (name == "group-1" ? " belongs to user 4711" : " is no regular file"));
+        claims.drop(name, "sb1");
+        EXPECT_TRUE(std::filesystem::exists(claims.file(name))) << "left as it is";
+    }
+}
+
 TEST_F(ClaimsTest, OfManyAtOnceOneWins) {
     for (int i = 0; i < 8; ++i)
         state.ensure(state.sandbox("p" + std::to_string(i)));

@@ -36,19 +36,6 @@ TEST(HasIpcLock, BitFourteen) {
     EXPECT_FALSE(has_ipc_lock("zz"));
 }
 
-TEST(DeviceRules, AreReadAndMatched) {
-    const auto rules = parse_device_rules("c 1:3 rwm\nc 10:196 rw\nc 241:* rwm\nb 8:0 rwm\n"
-                                          "c 136:7 r\nnonsense\nc x:1 rw\n\n");
-    EXPECT_EQ(rules.size(), 5u);
-    EXPECT_TRUE(permits(rules, 10, 196));
-    EXPECT_TRUE(permits(rules, 241, 7));
-    EXPECT_FALSE(permits(rules, 8, 0));
-    EXPECT_FALSE(permits(rules, 136, 7)); // reading is not enough
-    EXPECT_FALSE(permits(rules, 10, 197));
-    EXPECT_TRUE(permits(parse_device_rules("a *:* rwm\n"), 241, 7));
-    EXPECT_FALSE(permits({}, 241, 7));
-}
-
 qemu::GuestFacts guest(std::uint64_t memory) {
     qemu::GuestFacts facts;
     facts.memory = memory;
@@ -160,30 +147,6 @@ TEST(ParseList, NumbersAndRanges) {
     EXPECT_THAT(parse_list(""), ElementsAre());
     EXPECT_THAT(parse_list("x,1-,-2,3-x,0-4000000000,7"), ElementsAre(7));
     EXPECT_THAT(parse_list("5-4"), ElementsAre());
-}
-
-TEST(NodeOutOfReach, ByTheCgroupsRules) {
-    fake::FakeRoot root;
-    root.populate_vfio_node(7);
-    root.write("/proc/4711/cgroup", "4:memory:/kata/s1\n2:devices:/kata/s1\n0::/\n");
-    const auto rules = "/sys/fs/cgroup/devices/kata/s1/devices.list";
-    EXPECT_FALSE(node_out_of_reach(root.host(), 4711, "/dev/vfio/7")); // no list: can't be told
-    root.write(rules, "c 10:196 rwm\nc 241:7 rwm\n");
-    EXPECT_FALSE(node_out_of_reach(root.host(), 4711, "/dev/vfio/7"));
-    root.write(rules, "c 10:196 rwm\nc 241:8 rwm\n");
-    auto failure = node_out_of_reach(root.host(), 4711, "/dev/vfio/7");
-    ASSERT_TRUE(failure);
-    EXPECT_EQ(failure->code(), Errc::permission_denied);
-    EXPECT_EQ(failure->problem(), "QEMU's cgroup does not let it open /dev/vfio/7");
-    EXPECT_EQ(failure->blocker(), "the device rules of pid 4711, none of which has c 241:7 rw");
-    EXPECT_THAT(failure->advice(), HasSubstr("\"c 241:7 rwm\""));
-    root.write(rules, "c 241:7 rwm\n");
-    failure = node_out_of_reach(root.host(), 4711, "/dev/vfio/7");
-    ASSERT_TRUE(failure);
-    EXPECT_THAT(failure->problem(), HasSubstr("/dev/vfio/vfio"));
-    root.write("/proc/4711/cgroup", "0::/kata/s1\n"); // version 2: a program decides
-    EXPECT_FALSE(node_out_of_reach(root.host(), 4711, "/dev/vfio/7"));
-    EXPECT_FALSE(node_out_of_reach(root.host(), 0, "/dev/vfio/7"));
 }
 
 } // namespace
