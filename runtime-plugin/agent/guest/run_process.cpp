@@ -3,6 +3,7 @@
 
 #include "config/base/text.hpp"
 #include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/agent/guest/seccomp.hpp"
 #include "runtime-plugin/agent/guest/system_error.hpp"
 #include "vfio/host_root.hpp"
 
@@ -99,16 +100,22 @@ void run(const ProcessSpec& spec) {
     }
     if (spec.umask)
         ::umask(*spec.umask);
+    // As runc: without no_new_privs it takes CAP_SYS_ADMIN, which may be gone in a moment; with it
+    // the filter comes last, so that it need not permit what follows here.
+    if (spec.seccomp && !spec.no_new_privileges)
+        apply_seccomp(*spec.seccomp);
     bound_capabilities(spec.capabilities.bounding);
     must(::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "can't keep capabilities");
     must(::setgroups(spec.groups.size(), spec.groups.data()), "can't set the groups");
     must(::setresgid(spec.gid, spec.gid, spec.gid), "can't set the group");
     must(::setresuid(spec.uid, spec.uid, spec.uid), "can't set the user");
-    // As the user: its home may be closed to root on a share.
-    if (::mkdir(spec.cwd.c_str(), 0755) != 0 && errno != EEXIST && errno != EROFS &&
-        errno != EACCES)
-        throw SystemError("no working directory " + spec.cwd, errno);
-    must(::chdir(spec.cwd.c_str()), "no working directory " + spec.cwd);
+    // As the user: its home may be closed to root on a share. Made where it is missing alone: a
+    // seccomp profile that is in force may not permit it.
+    if (::chdir(spec.cwd.c_str()) != 0) {
+        if (errno != ENOENT || ::mkdir(spec.cwd.c_str(), 0755) != 0)
+            throw SystemError("no working directory " + spec.cwd, errno);
+        must(::chdir(spec.cwd.c_str()), "no working directory " + spec.cwd);
+    }
     if (spec.no_new_privileges)
         must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "can't set no_new_privs");
     apply_capabilities(spec.capabilities);
@@ -118,6 +125,8 @@ void run(const ProcessSpec& spec) {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     // What the agent had ignored must not be ignored in the container.
     ::signal(SIGPIPE, SIG_DFL);
+    if (spec.seccomp && spec.no_new_privileges)
+        apply_seccomp(*spec.seccomp);
     find_and_execute(spec);
     std::abort(); // find_and_execute ends with exec or a throw
 }
