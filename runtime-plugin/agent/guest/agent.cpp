@@ -28,10 +28,10 @@ Agent::Agent(UniqueFd port, Modules modules)
     signals_.reset(
         must(::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK), "can't wait for children"));
     ::signal(SIGPIPE, SIG_IGN);
-    Cgroup::prepare(root_.sys("fs/cgroup"));
     utsname system{};
     ::uname(&system);
     send(FrameType::hello, 0, to_payload(Hello{protocol_version, system.release}));
+    Cgroup::prepare(root_.sys("fs/cgroup"));
 }
 
 void Agent::run() {

@@ -66,9 +66,9 @@ void Cgroup::limit(const ResourceLimits& limits) const {
             throw SystemError("can't set the limit " + file + " to " + text, errno);
     }
 }
-void Cgroup::enter() const {
-    if (!put(path_ / "cgroup.procs", "0"))
-        throw SystemError("can't enter the container's cgroup", errno);
+UniqueFd Cgroup::open() const {
+    return UniqueFd(must(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                         "can't open the container's cgroup"));
 }
 void Cgroup::kill_all() const {
     put(path_ / "cgroup.kill", "1");

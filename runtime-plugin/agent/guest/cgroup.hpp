@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/unique_fd.hpp"
 #include "runtime-plugin/agent/protocol/message.hpp"
 
 #include <filesystem>
@@ -27,7 +28,7 @@ class Cgroup {
     /// Throws SystemError for what the kernel does not take, or has no controller for: a limit that
     /// was asked for is never left out silently.
     void limit(const ResourceLimits& limits) const;
-    void enter() const;           ///< the calling process; throws SystemError
+    UniqueFd open() const;        ///< for clone3(2); throws SystemError
     void kill_all() const;        ///< SIGKILL to each process, forks in flight included
     void remove() const noexcept; ///< when it is empty
     std::vector<std::uint32_t> processes() const; ///< pids as the agent sees them

@@ -7,6 +7,7 @@
 #include "vfio/host_root.hpp"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,6 +25,18 @@ namespace {
 pid_t fork_with(unsigned long flags) {
     return static_cast<pid_t>(
         must(::syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0), "can't make a process"));
+}
+
+/// The same, and the child is in the cgroup from its first moment. One that enters it later, by
+/// writing to it, waits for the kernel to hold up every fork and exit of the guest.
+pid_t fork_into(const Cgroup& cgroup, unsigned long flags) {
+    const auto group = cgroup.open();
+    clone_args how{};
+    how.flags = flags | CLONE_INTO_CGROUP;
+    how.exit_signal = SIGCHLD;
+    how.cgroup = static_cast<std::uint64_t>(group.get());
+    return static_cast<pid_t>(
+        must(::syscall(SYS_clone3, &how, sizeof(how)), "can't make a process in the cgroup"));
 }
 
 struct Message {
@@ -149,11 +162,10 @@ Launched launch_container(const ContainerSpec& spec, const Cgroup& cgroup, pid_t
     if (pod_init > 0)
         pids.reset(
             static_cast<int>(must(::syscall(SYS_pidfd_open, pod_init, 0), "the pod is gone")));
-    const pid_t pid = fork_with(pids ? 0 : flags | CLONE_NEWPID);
+    const pid_t pid = fork_into(cgroup, pids ? 0 : flags | CLONE_NEWPID);
     if (pid != 0)
         return ends.near(pids ? 0 : pid);
     try {
-        cgroup.enter();
         if (pids) {
             must(::setns(pids.get(), CLONE_NEWPID), "can't enter the pod's pid namespace");
             continue_in_child(ends.theirs.get(), flags);
@@ -171,10 +183,9 @@ Launched launch_exec(const ProcessSpec& spec, pid_t first, const Cgroup& cgroup)
     Ends ends(spec);
     const UniqueFd process(
         static_cast<int>(must(::syscall(SYS_pidfd_open, first, 0), "the container is gone")));
-    if (fork_with(0) != 0)
+    if (fork_into(cgroup, 0) != 0)
         return ends.near(0);
     try {
-        cgroup.enter();
         set_oom_score(spec);
         must(::setns(process.get(),
                      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP),

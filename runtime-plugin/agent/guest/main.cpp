@@ -81,35 +81,45 @@ UniqueFd open_port(const vfio::HostRoot& root) {
     throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
 }
 
-void run_guest() {
-    leave_rootfs();
-    mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    mount_at("devtmpfs", "/dev", MS_NOSUID);
+/// What containers need, and the port does not.
+void set_up(const vfio::HostRoot& root, const Modules& modules) {
     mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
     mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-    mount_at("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
     loopback_up();
     // For containers without a name of their own.
     constexpr std::string_view name = "sandbox";
     ::sethostname(name.data(), name.size());
-    utsname system{};
-    ::uname(&system);
-    const vfio::HostRoot root;
-    Modules modules(root.lib("modules") / system.release);
-    modules.load_first();
     mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
     for (const char* path : {"/run/kata-vfio", share_directory})
         ::mkdir(path, 0755);
     must(::mount("share", share_directory, "9p", 0,
                  "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"),
          "can't mount the share");
+    if (modules.empty())
+        return;
     // Devices that were there from the start.
     for (const auto& address : vfio::names_in(root.sys("bus/pci/devices")))
         if (const auto modalias =
                 vfio::attribute(root.sys("bus/pci/devices") / address / "modalias"))
             modules.load_for_alias(*modalias);
-    Agent(open_port(root), std::move(modules)).run();
+}
+
+void run_guest() {
+    leave_rootfs();
+    mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("devtmpfs", "/dev", MS_NOSUID);
+    mount_at("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    utsname system{};
+    ::uname(&system);
+    const vfio::HostRoot root;
+    Modules modules(root.lib("modules") / system.release);
+    modules.load_first();
+    Agent agent(open_port(root), modules);
+    // It has said hello: what is still to be done here is done while its host gets on, and before
+    // the first request is read.
+    set_up(root, modules);
+    agent.run();
 }
 
 } // namespace

@@ -18,6 +18,7 @@ class ModuleIndex {
 
     /// Names of the modules that a MODALIAS ("pci:v00001234d00001111sv...") asks for.
     std::vector<std::string> for_alias(const std::string& modalias) const;
+    bool empty() const noexcept { return files_.empty(); }
     /// The files, below the index's directory, to load for a module in this order; empty when there
     /// is none of that name (it is built in).
     std::vector<std::string> files_of(std::string_view module) const;
@@ -32,6 +33,8 @@ class Modules {
   public:
     /// `directory`: /lib/modules/RELEASE; a kernel that has all it needs built in has none.
     explicit Modules(std::filesystem::path directory);
+    /// There is nothing to load: who asks need not look for what to ask for.
+    bool empty() const noexcept { return index_.empty(); }
     /// The modules that the file `first` names, one a line, in that order.
     void load_first() const;
     void load_for_alias(const std::string& modalias) const;

@@ -2,13 +2,13 @@
 #include "runtime-plugin/agent/guest/run_process.hpp"
 
 #include "config/base/text.hpp"
+#include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/agent/guest/seccomp.hpp"
 #include "runtime-plugin/agent/guest/system_error.hpp"
 #include "vfio/host_root.hpp"
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
-#include <linux/securebits.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -37,30 +37,6 @@ std::string value_of(const std::vector<std::string>& env, std::string_view name)
         if (item.starts_with(name) && item.size() > name.size() && item[name.size()] == '=')
             return item.substr(name.size() + 1);
     return {};
-}
-
-void set_capabilities(const Capabilities& wanted) {
-    for (int number = 0; ::prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; ++number)
-        if (!(wanted.bounding >> number & 1))
-            must(::prctl(PR_CAPBSET_DROP, number, 0, 0, 0), "can't drop a capability");
-}
-
-void apply_capabilities(const Capabilities& wanted) {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, 2> data{};
-    for (unsigned half = 0; half < 2; ++half) {
-        const auto part = [half](std::uint64_t set) {
-            return static_cast<std::uint32_t>(set >> (32 * half));
-        };
-        data[half] = {part(wanted.effective), part(wanted.permitted), part(wanted.inheritable)};
-    }
-    must(static_cast<int>(::syscall(SYS_capset, &header, data.data())),
-         "can't set the capabilities");
-    must(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "no ambient capabilities");
-    for (int number = 0; number < 64; ++number)
-        if (wanted.ambient >> number & 1)
-            // As runc: one that is not inheritable is left out, not an error.
-            ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0);
 }
 
 void find_and_execute(const ProcessSpec& spec) {
@@ -124,16 +100,22 @@ void run(const ProcessSpec& spec) {
     }
     if (spec.umask)
         ::umask(*spec.umask);
-    set_capabilities(spec.capabilities);
+    // As runc: without no_new_privs it takes CAP_SYS_ADMIN, which may be gone in a moment; with it
+    // the filter comes last, so that it need not permit what follows here.
+    if (spec.seccomp && !spec.no_new_privileges)
+        apply_seccomp(*spec.seccomp);
+    bound_capabilities(spec.capabilities.bounding);
     must(::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "can't keep capabilities");
     must(::setgroups(spec.groups.size(), spec.groups.data()), "can't set the groups");
     must(::setresgid(spec.gid, spec.gid, spec.gid), "can't set the group");
     must(::setresuid(spec.uid, spec.uid, spec.uid), "can't set the user");
-    // As the user: its home may be closed to root on a share.
-    if (::mkdir(spec.cwd.c_str(), 0755) != 0 && errno != EEXIST && errno != EROFS &&
-        errno != EACCES)
-        throw SystemError("no working directory " + spec.cwd, errno);
-    must(::chdir(spec.cwd.c_str()), "no working directory " + spec.cwd);
+    // As the user: its home may be closed to root on a share. Made where it is missing alone: a
+    // seccomp profile that is in force may not permit it.
+    if (::chdir(spec.cwd.c_str()) != 0) {
+        if (errno != ENOENT || ::mkdir(spec.cwd.c_str(), 0755) != 0)
+            throw SystemError("no working directory " + spec.cwd, errno);
+        must(::chdir(spec.cwd.c_str()), "no working directory " + spec.cwd);
+    }
     if (spec.no_new_privileges)
         must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "can't set no_new_privs");
     apply_capabilities(spec.capabilities);
@@ -143,6 +125,8 @@ void run(const ProcessSpec& spec) {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     // What the agent had ignored must not be ignored in the container.
     ::signal(SIGPIPE, SIG_DFL);
+    if (spec.seccomp && spec.no_new_privileges)
+        apply_seccomp(*spec.seccomp);
     find_and_execute(spec);
     std::abort(); // find_and_execute ends with exec or a throw
 }

@@ -12,7 +12,7 @@
 namespace kata_vfio::agent {
 
 /// Told in `hello`; a change that an older end can't read counts it up.
-inline constexpr int protocol_version = 2;
+inline constexpr int protocol_version = 3;
 /// The port's name, /sys/class/virtio-ports/*/name in the guest.
 inline constexpr std::string_view port_name = "kata-vfio.agent";
 

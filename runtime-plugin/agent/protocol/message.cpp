@@ -2,6 +2,7 @@
 #include "runtime-plugin/agent/protocol/message.hpp"
 
 #include "runtime-plugin/agent/protocol/json_reader.hpp"
+#include "runtime-plugin/agent/protocol/seccomp_message.hpp"
 
 #include <boost/json.hpp>
 
@@ -46,6 +47,8 @@ ProcessSpec read_process(const json::object& object) {
     spec.columns = static_cast<std::uint16_t>(in.number("columns", UINT16_MAX));
     if (in.has("oom_score"))
         spec.oom_score = static_cast<int>(in.integer("oom_score", -1000, 1000));
+    if (const auto* filter = in.object("seccomp"))
+        spec.seccomp = read_seccomp(*filter);
     return spec;
 }
 
@@ -70,6 +73,8 @@ json::object write_process(const ProcessSpec& spec) {
         out["umask"] = *spec.umask;
     if (spec.oom_score)
         out["oom_score"] = *spec.oom_score;
+    if (spec.seccomp)
+        out["seccomp"] = write_seccomp(*spec.seccomp);
     json::array limits;
     for (const auto& limit : spec.limits)
         limits.push_back(

@@ -26,6 +26,16 @@ struct Capabilities {
     std::uint64_t bounding = 0, effective = 0, inheritable = 0, permitted = 0, ambient = 0;
 };
 
+/// Which system calls a process may make: a program of classic BPF as seccomp(2) takes it, made by
+/// the shim out of OCI's linux.seccomp.
+struct SeccompFilter {
+    static constexpr std::size_t instruction = 8;
+    static constexpr std::size_t max_size = 4096 * instruction; ///< BPF_MAXINSNS
+    std::uint32_t flags = 0; ///< SECCOMP_FILTER_FLAG_TSYNC, _LOG and _SPEC_ALLOW, no others
+    std::string program;     ///< struct sock_filter, one after the other
+    bool operator==(const SeccompFilter&) const = default;
+};
+
 /// A process of a container, as OCI's `process` has it.
 struct ProcessSpec {
     std::vector<std::string> args; ///< at least one
@@ -40,6 +50,7 @@ struct ProcessSpec {
     bool terminal = false;
     std::uint16_t rows = 0, columns = 0; ///< 0: not told
     std::optional<int> oom_score;
+    std::optional<SeccompFilter> seccomp; ///< nullopt: every call
 };
 
 /// One mount of a container, in order.

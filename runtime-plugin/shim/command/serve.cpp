@@ -3,6 +3,7 @@
 #include "runtime-plugin/shim/command/commands.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/task/service.hpp"
+#include "runtime-plugin/shim/vm/privileges.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -37,6 +38,7 @@ awaitable<void> live(asio::io_context& io, ttrpc::Server& server, Service& servi
 
 int serve(const Serving& serving, const vfio::HostRoot& root) {
     try {
+        keep_shim_capabilities();
         asio::io_context io(1);
         const Place place(root, serving.containerd_namespace, serving.sandbox_id);
         Publisher publisher(io, serving.containerd_ttrpc, serving.containerd_namespace);

@@ -280,6 +280,8 @@ Spec parse_spec(std::string_view config_json) {
                         spec.all_devices = true;
                 });
             }
+            if (const auto* seccomp = os.object("seccomp"))
+                spec.seccomp = parse_seccomp(*seccomp);
             spec.cgroups_path = os.text("cgroupsPath", 4095);
             spec.masked = os.texts("maskedPaths");
             spec.read_only_paths = os.texts("readonlyPaths");

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "runtime-plugin/agent/protocol/message.hpp"
+#include "runtime-plugin/shim/oci/seccomp_profile.hpp"
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,7 @@ struct Spec {
     /// Every device is allowed: a privileged container, whose `devices` are all that the host has.
     bool all_devices = false;
     std::vector<std::string> masked, read_only_paths;
+    std::optional<SeccompProfile> seccomp;
     std::string cgroups_path;
     agent::ResourceLimits limits;
     /// Its pid, or ipc, namespace is another container's: the pod's, in a guest.

@@ -5,6 +5,7 @@
 #include "config/base/text.hpp"
 #include "events.pb.h"
 #include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/oci/seccomp_filter.hpp"
 #include "runtime-plugin/shim/task/service_types.hpp"
 #include "runtime-plugin/shim/task/timestamp.hpp"
 
@@ -91,6 +92,9 @@ Service::Bytes Service::create(std::string payload) {
     if (spec.kind != oci::Kind::container && !containers_.empty())
         throw Error(Code::failed_precondition, "this shim has its sandbox already");
 
+    std::optional<agent::SeccompFilter> seccomp;
+    if (spec.kind != oci::Kind::sandbox && spec.seccomp)
+        seccomp = oci::compile(*spec.seccomp);
     auto made = std::make_shared<Container>();
     made->id = request.id();
     made->bundle = request.bundle();
@@ -124,6 +128,7 @@ Service::Bytes Service::create(std::string payload) {
             std::filesystem::path bundle(request.bundle());
             made->spec = co_await sandbox_.add(made->id, spec, bundle, rootfs);
             made->spec.process.terminal = request.terminal();
+            made->spec.process.seccomp = std::move(seccomp);
         }
     } catch (...) {
         failed = std::current_exception();

@@ -79,6 +79,7 @@ Service::Bytes Service::exec(std::string payload) {
     auto one = std::make_shared<Process>(io_, of->id, request.exec_id());
     one->spec = oci::parse_process(request.spec().value());
     one->spec.terminal = request.terminal();
+    one->spec.seccomp = of->spec.process.seccomp; // OCI has one for a container, not for a process
     Stdio::Paths paths;
     paths.in = request.stdin();
     paths.out = request.stdout();

@@ -5,7 +5,10 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "qemu/qmp/command.hpp"
+#include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/agent/guest/system_error.hpp"
 #include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/vm/privileges.hpp"
 #include "vfio/host_root.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -61,10 +64,13 @@ void in_child(const std::vector<std::string>& words, int log, std::initializer_l
     rlimit now{};
     if (::getrlimit(RLIMIT_MEMLOCK, &now) == 0 && now.rlim_cur < memlock)
         ::setrlimit(RLIMIT_MEMLOCK, &limit);
-    ::execv(args[0], args.data());
-    const int reason = errno;
-    const auto* words_of_it = std::strerror(reason);
-    [[maybe_unused]] auto written = ::write(2, words_of_it, std::strlen(words_of_it));
+    try {
+        agent::bound_capabilities(qemu_capabilities());
+        ::execv(args[0], args.data());
+        throw agent::SystemError("can't run " + words[0], errno);
+    } catch (const std::exception& error) {
+        [[maybe_unused]] auto written = ::write(2, error.what(), std::strlen(error.what()));
+    }
     ::_exit(127);
 }
 

@@ -33,6 +33,7 @@ ContainerSpec container() {
     spec.process.terminal = true;
     spec.process.rows = 50;
     spec.process.oom_score = -998;
+    spec.process.seccomp = SeccompFilter{4, std::string("\x06\0\0\0\0\0\xff\x7f", 8)};
     return spec;
 }
 
@@ -46,6 +47,7 @@ TEST(AgentMessage, AContainerComesOutAsItWentIn) {
     EXPECT_EQ(call.container.process.args[2], "echo \"hi\"");
     EXPECT_EQ(call.container.process.limits[0].hard, UINT64_MAX);
     EXPECT_EQ(call.container.process.oom_score, -998);
+    EXPECT_EQ(call.container.process.seccomp, container().process.seccomp);
     // All of it, not only what is named here.
     EXPECT_EQ(to_payload(read), sent);
 }
@@ -91,6 +93,10 @@ TEST(AgentMessage, RefusesWhatIsOutOfRange) {
     expect_refused("/container/process/umask", 01000);
     expect_refused("/container/process/limits/0/resource", 16);
     expect_refused("/container/process/oom_score", 1001);
+    expect_refused("/container/process/seccomp/flags", 8); // a listener
+    for (const std::string program : {"", "06000000", "0600000000000zff", "060000000000FF7f"})
+        expect_refused("/container/process/seccomp/program", boost::json::string(program));
+    expect_refused("/container/process/seccomp/program", boost::json::string(65536 + 16, '0'));
     expect_refused("/container/process/args", boost::json::array());
     expect_refused("/container/process/cwd", "relative");
     expect_refused("/container/process/env/0", boost::json::string((128u << 10) + 1, 'x'));

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/agent/guest/seccomp.hpp"
+
+#include "runtime-plugin/agent/guest/system_error.hpp"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+namespace kata_vfio::agent {
+
+void apply_seccomp(const SeccompFilter& filter) {
+    static_assert(sizeof(sock_filter) == SeccompFilter::instruction);
+    // Without CONFIG_SECCOMP there is no such call, without the filters no such operation.
+    std::uint32_t action = SECCOMP_RET_ALLOW;
+    if (::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) != 0 &&
+        (errno == ENOSYS || errno == EINVAL))
+        throw SystemError("the container has a seccomp profile, and the guest's kernel no filters "
+                          "(CONFIG_SECCOMP_FILTER)",
+                          ENOSYS);
+    std::vector<sock_filter> code(filter.program.size() / sizeof(sock_filter));
+    std::memcpy(code.data(), filter.program.data(), code.size() * sizeof(sock_filter));
+    const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+    // TSYNC gives the number of a thread it could not hold to it; here is one thread.
+    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program) != 0)
+        throw SystemError("the guest's kernel does not take the seccomp filter", errno);
+}
+
+} // namespace kata_vfio::agent
