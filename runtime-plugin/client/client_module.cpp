@@ -18,6 +18,9 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 
+#include <charconv>
+#include <condition_variable>
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -32,7 +35,9 @@ namespace pb = google::protobuf;
 struct Client {
     std::shared_ptr<grpc::Channel> channel;
     std::mutex mutex;
-    std::shared_ptr<grpc::ClientContext> streaming;
+    std::condition_variable changed;
+    std::shared_ptr<grpc::ClientContext> streaming; ///< null when nobody reads
+    std::uint64_t seen = 0;                         ///< revision of the last event read
     bool stopped = false;
 };
 
@@ -64,6 +69,20 @@ std::string text_of(const grpc::ByteBuffer& buffer) {
     return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
+/// A call's end and its events come on streams of their own: its steps may still be on their way
+/// when its answer is there. Waits for them, as long as somebody reads them.
+void see_steps_of(Client& client, const grpc::ClientContext& call) {
+    const auto& told = call.GetServerTrailingMetadata();
+    const auto found = told.find(std::string(rpc::revision_key));
+    if (found == told.end()) // the call never came to the daemon, or to one of another version
+        return;
+    std::uint64_t revision = 0;
+    std::from_chars(found->second.begin(), found->second.end(), revision);
+    std::unique_lock lock(client.mutex);
+    client.changed.wait(
+        lock, [&] { return !client.streaming || client.stopped || client.seen >= revision; });
+}
+
 json::object call(Client& client, const std::string& name, std::string_view request) {
     const auto* method = find_method(name);
     if (!method)
@@ -77,7 +96,9 @@ json::object call(Client& client, const std::string& name, std::string_view requ
     std::promise<grpc::Status> done;
     stub.UnaryCall(&context, "/kata_vfio.v1." + name, {}, &bytes, &answer,
                    [&](grpc::Status status) { done.set_value(std::move(status)); });
-    if (const auto status = done.get_future().get(); !status.ok())
+    const auto status = done.get_future().get();
+    see_steps_of(client, context);
+    if (!status.ok())
         throw rpc::failure_of(status);
     if (!output->ParseFromString(text_of(answer)))
         throw Failure(Errc::internal, "the daemon's answer can't be read");
@@ -148,14 +169,22 @@ void steps(void* opened, kata_vfio_client_message message, void* user_data) {
         const auto text =
             response.has_event() ? json::serialize(rpc::to_json(response.event())) : "{}";
         message(user_data, text.data(), text.size());
+        const std::lock_guard lock(client.mutex);
+        client.seen =
+            response.has_event() ? response.event().revision() : response.snapshot().revision();
+        client.changed.notify_all();
     }
     (void)stream->Finish();
+    const std::lock_guard lock(client.mutex);
+    client.streaming.reset();
+    client.changed.notify_all();
 }
 
 void stop(void* opened) {
     auto& client = *static_cast<Client*>(opened);
     const std::lock_guard lock(client.mutex);
     client.stopped = true;
+    client.changed.notify_all();
     if (client.streaming)
         client.streaming->TryCancel();
 }

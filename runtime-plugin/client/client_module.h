@@ -23,7 +23,8 @@ struct kata_vfio_client_module {
     void* (*open)(const char* address, const char* ca, const char* certificate, const char* key);
     /// After every call has returned.
     void (*close)(void* client);
-    /// [any-thread] Blocks. `method`: "Devices/Attach".
+    /// [any-thread] Blocks. `method`: "Devices/Attach". While steps() runs, answers when that has
+    /// given all that the call did.
     void (*call)(void* client, const char* method, const char* request, size_t length,
                  kata_vfio_client_answer answer, void* user_data);
     /// [any-thread] Blocks: the steps of all calls (docs/service.md, Watch), after one message

@@ -194,9 +194,12 @@ void Core::on_end(const Operation& operation) {
     metrics.called(operation.method, operation.reason, now - operation.began);
     if (!operation.step.empty())
         metrics.stepped(operation.method, operation.step, now - operation.step_began);
-    if (!operation.changes || !operation.failure)
+    if (!operation.failure)
         return;
-    log(Level::warning, operation.method + ": " + operation.failure->what());
+    if (operation.changes || operation.status.error_code() == grpc::INVALID_ARGUMENT)
+        log(Level::warning, operation.method + ": " + operation.failure->what());
+    if (!operation.changes)
+        return;
     tell(v1::Event::KIND_CALL_FAILED, &operation, [&](v1::Event& event) {
         event.set_text(operation.method);
         event.set_subject(operation.subject.device);

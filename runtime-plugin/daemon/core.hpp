@@ -8,7 +8,6 @@
 #include "runtime-plugin/daemon/operations.hpp"
 #include "runtime-plugin/daemon/plugin_instance.hpp"
 #include "runtime-plugin/daemon/qmp_meter.hpp"
-#include "runtime-plugin/daemon/reactors.hpp"
 #include "runtime-plugin/daemon/sandbox_handles.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -24,7 +23,7 @@
 namespace kata_vfio::daemon {
 
 /// What the services share, without gRPC's server. Everything on the loop's thread, but `pool`'s
-/// work and the making of reactors.
+/// work.
 class Core {
   public:
     /// `config`: the configuration's file. Throws Failure when it, or the plugin's opening, is bad.
@@ -83,31 +82,5 @@ class Core {
     std::map<std::uint64_t, std::function<void()>> drains_;
     std::uint64_t next_drain_ = 1;
 };
-
-/// What a method does. Its arguments live until it has ended.
-template <class Request, class Response>
-using Handler = std::function<boost::asio::awaitable<void>(Operation&, const Request&, Response&)>;
-
-template <class Request>
-std::string request_id_of(const Request& request) {
-    if constexpr (requires { request.request_id(); })
-        return request.request_id();
-    return {};
-}
-
-/// [any-thread] Takes a unary call from gRPC.
-template <class Request, class Response>
-grpc::ServerUnaryReactor* unary(Core& core, const Request* request, Response* response,
-                                const char* method, Handler<Request, Response> handler) {
-    auto copy = std::make_shared<Request>(*request);
-    auto join = [&core, copy, method, handler = std::move(handler)](Operations::Done done) {
-        auto answer = std::make_shared<Response>();
-        Operations::Body body = [copy, answer, handler](std::shared_ptr<Operation> operation)
-            -> boost::asio::awaitable<void> { co_await handler(*operation, *copy, *answer); };
-        return core.operations.join(method, request_id_of(*copy), copy, answer, std::move(body),
-                                    std::move(done));
-    };
-    return UnaryReactor<Response>::begin(core.loop, core.operations, response, std::move(join));
-}
 
 } // namespace kata_vfio::daemon

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/daemon/devices_service.hpp"
 
+#include "kata_vfio/v1/devices.pb.h"
+#include "kata_vfio/v1/operations.pb.h"
 #include "runtime-plugin/rpc/json_message.hpp"
 
 #include <boost/json.hpp>
@@ -73,56 +75,33 @@ asio::awaitable<void> list(Core& core, Operation& operation, const v1::ListDevic
 
 } // namespace
 
-grpc::ServerUnaryReactor* DevicesService::Attach(Context*, const v1::AttachRequest* request,
-                                                 v1::AttachResponse* response) {
-    Handler<v1::AttachRequest, v1::AttachResponse> handler = [this](Operation& operation,
-                                                                    const auto& in, auto& out) {
-        return attach(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Devices/Attach", std::move(handler));
+void serve_devices(Gate& gate, Core& core) {
+    gate.unary<v1::AttachRequest, v1::AttachResponse>(
+        "Devices/Attach", [&core](Operation& operation, const auto& in, auto& out) {
+            return attach(core, operation, in, out);
+        });
+    gate.unary<v1::DetachRequest, v1::DetachResponse>(
+        "Devices/Detach", [&core](Operation& operation, const auto& in, auto& out) {
+            return detach(core, operation, in, out);
+        });
+    gate.unary<v1::ListDevicesRequest, v1::ListDevicesResponse>(
+        "Devices/List", [&core](Operation& operation, const auto& in, auto& out) {
+            return list(core, operation, in, out);
+        });
+    gate.unary<v1::PlanRequest, v1::PlanResponse>(
+        "Devices/Plan", [&core](Operation& operation, const auto& in, auto& out) {
+            return plan(core, operation, in, out);
+        });
 }
 
-grpc::ServerUnaryReactor* DevicesService::Detach(Context*, const v1::DetachRequest* request,
-                                                 v1::DetachResponse* response) {
-    Handler<v1::DetachRequest, v1::DetachResponse> handler = [this](Operation& operation,
-                                                                    const auto& in, auto& out) {
-        return detach(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Devices/Detach", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* DevicesService::List(Context*, const v1::ListDevicesRequest* request,
-                                               v1::ListDevicesResponse* response) {
-    Handler<v1::ListDevicesRequest, v1::ListDevicesResponse> handler =
-        [this](Operation& operation, const auto& in, auto& out) {
-            return list(core_, operation, in, out);
-        };
-    return unary(core_, request, response, "Devices/List", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* DevicesService::Plan(Context*, const v1::PlanRequest* request,
-                                               v1::PlanResponse* response) {
-    Handler<v1::PlanRequest, v1::PlanResponse> handler = [this](Operation& operation,
-                                                                const auto& in, auto& out) {
-        return plan(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Devices/Plan", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* OperationsService::Cancel(grpc::CallbackServerContext*,
-                                                    const v1::CancelRequest* request,
-                                                    v1::CancelResponse* response) {
-    // Not an operation itself: its request_id is another's, and it is taken while draining too.
-    auto id = request->request_id();
-    auto join = [this, response, id = std::move(id)](const Operations::Done& done) {
-        Operation told;
-        told.response = std::make_shared<v1::CancelResponse>();
-        static_cast<v1::CancelResponse&>(*told.response).set_running(core_.operations.cancel(id));
-        done(told);
-        return Operations::Ticket{};
-    };
-    return UnaryReactor<v1::CancelResponse>::begin(core_.loop, core_.operations, response,
-                                                   std::move(join));
+void serve_operations(Gate& gate, Core& core) {
+    // Not an operation itself: its request_id is another's.
+    gate.immediate<v1::CancelRequest, v1::CancelResponse>(
+        "Operations/Cancel", [&core](const v1::CancelRequest& request) {
+            v1::CancelResponse response;
+            response.set_running(core.operations.cancel(request.request_id()));
+            return response;
+        });
 }
 
 } // namespace kata_vfio::daemon

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/daemon/host_service.hpp"
 
+#include "kata_vfio/v1/host.pb.h"
 #include "mdev/mdev_type.hpp"
 #include "runtime-plugin/cli/bind.hpp"
 #include "runtime-plugin/cli/check/check.hpp"
@@ -47,126 +48,6 @@ cli::GivenUp given_up(const Operation& operation) {
     return [flag = operation.given_up] { return flag->load(); };
 }
 
-} // namespace
-
-grpc::ServerUnaryReactor* HostService::Check(Context*, const v1::CheckRequest* request,
-                                             v1::CheckResponse* response) {
-    Handler<v1::CheckRequest, v1::CheckResponse> handler = [this](Operation&, const auto&,
-                                                                  auto& out) {
-        Work work = [](const cli::Host& host) {
-            const auto facts = cli::read_host_facts(host.root);
-            return cli::check_json(facts, cli::evaluate(facts));
-        };
-        return answer(core_, out, std::move(work));
-    };
-    return unary(core_, request, response, "Host/Check", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::ListGpus(Context*, const v1::ListGpusRequest* request,
-                                                v1::ListGpusResponse* response) {
-    Handler<v1::ListGpusRequest, v1::ListGpusResponse> handler = [this](Operation&, const auto& in,
-                                                                        auto& out) {
-        Work work = [all = in.all()](const cli::Host& host) {
-            cli::OwnerView owners(host);
-            auto object = cli::functions_json(cli::list_function_reports(host, all, owners));
-            object["note"] = owners.note();
-            return object;
-        };
-        return answer(core_, out, std::move(work));
-    };
-    return unary(core_, request, response, "Host/ListGpus", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::ListVgpuTypes(Context*,
-                                                     const v1::ListVgpuTypesRequest* request,
-                                                     v1::ListVgpuTypesResponse* response) {
-    Handler<v1::ListVgpuTypesRequest, v1::ListVgpuTypesResponse> handler =
-        [this](Operation& operation, const auto& in, auto& out) {
-            operation.subject.device = in.parent();
-            Work work = [parent = in.parent()](const cli::Host& host) {
-                return cli::types_json(parent.empty()
-                                           ? mdev::list_parents(host.root)
-                                           : std::vector{mdev::read_parent(host.root, parent)});
-            };
-            return answer(core_, out, std::move(work));
-        };
-    return unary(core_, request, response, "Host/ListVgpuTypes", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::ListVgpus(Context*, const v1::ListVgpusRequest* request,
-                                                 v1::ListVgpusResponse* response) {
-    Handler<v1::ListVgpusRequest, v1::ListVgpusResponse> handler = [this](Operation&, const auto&,
-                                                                          auto& out) {
-        Work work = [](const cli::Host& host) {
-            cli::OwnerView owners(host);
-            auto object = cli::vgpus_json(cli::list_vgpu_reports(host, owners));
-            object["note"] = owners.note();
-            return object;
-        };
-        return answer(core_, out, std::move(work));
-    };
-    return unary(core_, request, response, "Host/ListVgpus", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::CreateVgpu(Context*, const v1::CreateVgpuRequest* request,
-                                                  v1::Vgpu* response) {
-    Handler<v1::CreateVgpuRequest, v1::Vgpu> handler = [this](Operation& operation, const auto& in,
-                                                              auto& out) {
-        operation.subject.device = in.type();
-        Work work = [type = in.type(), uuid = in.uuid(),
-                     gone = given_up(operation)](const cli::Host& host) {
-            return cli::vgpu_json({cli::make_vgpu(host, type, uuid, gone), std::nullopt});
-        };
-        return change(core_, operation, out, v1::Event::KIND_VGPU, "create", std::move(work));
-    };
-    return unary(core_, request, response, "Host/CreateVgpu", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::RemoveVgpu(Context*, const v1::RemoveVgpuRequest* request,
-                                                  v1::RemoveVgpuResponse* response) {
-    Handler<v1::RemoveVgpuRequest, v1::RemoveVgpuResponse> handler =
-        [this](Operation& operation, const auto& in, auto& out) {
-            operation.subject.device = in.uuid();
-            Work work = [uuid = in.uuid()](const cli::Host& host) -> json::object {
-                const auto gone = cli::remove_vgpu(host, uuid);
-                return {{"uuid", gone.uuid.text()},
-                        {"type", gone.type},
-                        {"parent", gone.parent},
-                        {"removed", true}};
-            };
-            return change(core_, operation, out, v1::Event::KIND_VGPU, "remove", std::move(work));
-        };
-    return unary(core_, request, response, "Host/RemoveVgpu", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::BindGpu(Context*, const v1::BindGpuRequest* request,
-                                               v1::BindGpuResponse* response) {
-    Handler<v1::BindGpuRequest, v1::BindGpuResponse> handler = [this](Operation& operation,
-                                                                      const auto& in, auto& out) {
-        operation.subject.device = in.address();
-        Work work = [address = in.address(), gone = given_up(operation)](const cli::Host& host) {
-            return cli::bind_json(cli::bind_function(host, address, gone));
-        };
-        return change(core_, operation, out, v1::Event::KIND_GPU, "bind", std::move(work));
-    };
-    return unary(core_, request, response, "Host/BindGpu", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* HostService::RestoreGpu(Context*, const v1::RestoreGpuRequest* request,
-                                                  v1::RestoreGpuResponse* response) {
-    Handler<v1::RestoreGpuRequest, v1::RestoreGpuResponse> handler =
-        [this](Operation& operation, const auto& in, auto& out) {
-            operation.subject.device = in.address();
-            Work work = [address = in.address()](const cli::Host& host) {
-                return cli::restore_json(cli::restore_function(host, address));
-            };
-            return change(core_, operation, out, v1::Event::KIND_GPU, "restore", std::move(work));
-        };
-    return unary(core_, request, response, "Host/RestoreGpu", std::move(handler));
-}
-
-namespace {
-
 asio::awaitable<void> reconcile(Core& core, Operation& operation, const v1::ReconcileRequest& in,
                                 v1::ReconcileResponse& out) {
     operation.subject.sandbox = in.sandbox();
@@ -180,13 +61,87 @@ asio::awaitable<void> reconcile(Core& core, Operation& operation, const v1::Reco
 
 } // namespace
 
-grpc::ServerUnaryReactor* HostService::Reconcile(Context*, const v1::ReconcileRequest* request,
-                                                 v1::ReconcileResponse* response) {
-    Handler<v1::ReconcileRequest, v1::ReconcileResponse> handler =
-        [this](Operation& operation, const auto& in, auto& out) {
-            return reconcile(core_, operation, in, out);
-        };
-    return unary(core_, request, response, "Host/Reconcile", std::move(handler));
+void serve_host(Gate& gate, Core& core) {
+    gate.unary<v1::CheckRequest, v1::CheckResponse>(
+        "Host/Check", [&core](Operation&, const auto&, auto& out) {
+            Work work = [](const cli::Host& host) {
+                const auto facts = cli::read_host_facts(host.root);
+                return cli::check_json(facts, cli::evaluate(facts));
+            };
+            return answer(core, out, std::move(work));
+        });
+    gate.unary<v1::ListGpusRequest, v1::ListGpusResponse>(
+        "Host/ListGpus", [&core](Operation&, const auto& in, auto& out) {
+            Work work = [all = in.all()](const cli::Host& host) {
+                cli::OwnerView owners(host);
+                auto object = cli::functions_json(cli::list_function_reports(host, all, owners));
+                object["note"] = owners.note();
+                return object;
+            };
+            return answer(core, out, std::move(work));
+        });
+    gate.unary<v1::ListVgpuTypesRequest, v1::ListVgpuTypesResponse>(
+        "Host/ListVgpuTypes", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.device = in.parent();
+            Work work = [parent = in.parent()](const cli::Host& host) {
+                return cli::types_json(parent.empty()
+                                           ? mdev::list_parents(host.root)
+                                           : std::vector{mdev::read_parent(host.root, parent)});
+            };
+            return answer(core, out, std::move(work));
+        });
+    gate.unary<v1::ListVgpusRequest, v1::ListVgpusResponse>(
+        "Host/ListVgpus", [&core](Operation&, const auto&, auto& out) {
+            Work work = [](const cli::Host& host) {
+                cli::OwnerView owners(host);
+                auto object = cli::vgpus_json(cli::list_vgpu_reports(host, owners));
+                object["note"] = owners.note();
+                return object;
+            };
+            return answer(core, out, std::move(work));
+        });
+    gate.unary<v1::CreateVgpuRequest, v1::Vgpu>(
+        "Host/CreateVgpu", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.device = in.type();
+            Work work = [type = in.type(), uuid = in.uuid(),
+                         gone = given_up(operation)](const cli::Host& host) {
+                return cli::vgpu_json({cli::make_vgpu(host, type, uuid, gone), std::nullopt});
+            };
+            return change(core, operation, out, v1::Event::KIND_VGPU, "create", std::move(work));
+        });
+    gate.unary<v1::RemoveVgpuRequest, v1::RemoveVgpuResponse>(
+        "Host/RemoveVgpu", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.device = in.uuid();
+            Work work = [uuid = in.uuid()](const cli::Host& host) -> json::object {
+                const auto gone = cli::remove_vgpu(host, uuid);
+                return {{"uuid", gone.uuid.text()},
+                        {"type", gone.type},
+                        {"parent", gone.parent},
+                        {"removed", true}};
+            };
+            return change(core, operation, out, v1::Event::KIND_VGPU, "remove", std::move(work));
+        });
+    gate.unary<v1::BindGpuRequest, v1::BindGpuResponse>(
+        "Host/BindGpu", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.device = in.address();
+            Work work = [address = in.address(),
+                         gone = given_up(operation)](const cli::Host& host) {
+                return cli::bind_json(cli::bind_function(host, address, gone));
+            };
+            return change(core, operation, out, v1::Event::KIND_GPU, "bind", std::move(work));
+        });
+    gate.unary<v1::RestoreGpuRequest, v1::RestoreGpuResponse>(
+        "Host/RestoreGpu", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.device = in.address();
+            Work work = [address = in.address()](const cli::Host& host) {
+                return cli::restore_json(cli::restore_function(host, address));
+            };
+            return change(core, operation, out, v1::Event::KIND_GPU, "restore", std::move(work));
+        });
+    gate.unary<v1::ReconcileRequest, v1::ReconcileResponse>(
+        "Host/Reconcile", [&core](Operation& operation, const auto& in, auto& out) {
+            return reconcile(core, operation, in, out);
+        });
 }
 
 } // namespace kata_vfio::daemon

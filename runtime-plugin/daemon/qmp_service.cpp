@@ -2,6 +2,7 @@
 #include "runtime-plugin/daemon/qmp_service.hpp"
 
 #include "config/base/text.hpp"
+#include "kata_vfio/v1/qmp.pb.h"
 #include "qemu/qmp/error.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/cli/qmp_text.hpp"
@@ -74,10 +75,8 @@ asio::awaitable<void> execute(Core& core, Operation& operation, const v1::Execut
         core.metrics.qmp(in.command(), std::chrono::steady_clock::now() - began);
 }
 
-using Stream = StreamReactor<v1::TraceRecord>;
-
-void trace(Core& core, const v1::TraceRequest& request, const std::shared_ptr<Stream>& stream) {
-    const std::weak_ptr<Stream> weak = stream;
+void trace(Core& core, const v1::TraceRequest& request, const std::shared_ptr<StreamCall>& stream) {
+    const std::weak_ptr<StreamCall> weak = stream;
     const auto tail = std::make_shared<WireTail>(
         core.loop, directory_of(core, request.sandbox()) / "wire.log", request, [weak] {
             if (const auto alive = weak.lock())
@@ -89,12 +88,12 @@ void trace(Core& core, const v1::TraceRequest& request, const std::shared_ptr<St
     });
     tail->begin();
     stream->start(
-        [tail]() -> Stream::Next {
+        [tail]() -> StreamCall::Next {
             if (auto record = tail->next())
-                return std::move(*record);
+                return bytes_of(*record);
             if (tail->ended())
                 return grpc::Status::OK;
-            return Stream::Wait{};
+            return StreamCall::Wait{};
         },
         [&core, tail, drain] {
             tail->close();
@@ -104,27 +103,19 @@ void trace(Core& core, const v1::TraceRequest& request, const std::shared_ptr<St
 
 } // namespace
 
-grpc::ServerUnaryReactor* QmpService::Execute(grpc::CallbackServerContext*,
-                                              const v1::ExecuteRequest* request,
-                                              v1::ExecuteResponse* response) {
-    Handler<v1::ExecuteRequest, v1::ExecuteResponse> handler = [this](Operation& operation,
-                                                                      const auto& in, auto& out) {
-        return execute(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Qmp/Execute", std::move(handler));
-}
-
-grpc::ServerWriteReactor<v1::TraceRecord>* QmpService::Trace(grpc::CallbackServerContext*,
-                                                             const v1::TraceRequest* request) {
-    return Stream::begin(
-        core_.loop, [this, copy = *request](const std::shared_ptr<Stream>& stream) {
-            try {
-                trace(core_, copy, stream);
-            } catch (...) {
-                stream->finish(rpc::status_of(plugin::failure_from(std::current_exception()),
-                                              {copy.sandbox(), ""}));
-            }
+void serve_qmp(Gate& gate, Core& core) {
+    gate.unary<v1::ExecuteRequest, v1::ExecuteResponse>(
+        "Qmp/Execute", [&core](Operation& operation, const auto& in, auto& out) {
+            return execute(core, operation, in, out);
         });
+    gate.stream<v1::TraceRequest>("Qmp/Trace", [&core](const v1::TraceRequest& request,
+                                                       std::shared_ptr<StreamCall> call) {
+        try {
+            trace(core, request, call);
+        } catch (...) {
+            call->refuse(plugin::failure_from(std::current_exception()), {request.sandbox(), ""});
+        }
+    });
 }
 
 } // namespace kata_vfio::daemon

@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kata_vfio/v1/qmp.grpc.pb.h"
-#include "runtime-plugin/daemon/core.hpp"
+#include "runtime-plugin/daemon/gate.hpp"
 
 namespace kata_vfio::daemon {
 
-/// qmp.proto: a client of the sandbox's QMP proxy, and a reader of its wire log. The monitor itself
-/// is the plugin's.
-class QmpService final : public v1::Qmp::CallbackService {
-  public:
-    explicit QmpService(Core& core) : core_(core) {}
-
-    grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext*, const v1::ExecuteRequest*,
-                                      v1::ExecuteResponse*) override;
-    grpc::ServerWriteReactor<v1::TraceRecord>* Trace(grpc::CallbackServerContext*,
-                                                     const v1::TraceRequest*) override;
-
-  private:
-    Core& core_;
-};
+/// Adds qmp.proto: a client of the sandbox's QMP proxy, and a reader of its wire log. The monitor
+/// itself is the plugin's.
+void serve_qmp(Gate& gate, Core& core);
 
 } // namespace kata_vfio::daemon

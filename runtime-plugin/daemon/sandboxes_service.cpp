@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/daemon/sandboxes_service.hpp"
 
+#include "kata_vfio/v1/sandboxes.pb.h"
 #include "runtime-plugin/daemon/watch.hpp"
 #include "runtime-plugin/rpc/json_message.hpp"
 
@@ -52,44 +53,26 @@ asio::awaitable<void> list(Core& core, v1::ListResponse& out) {
 
 } // namespace
 
-grpc::ServerUnaryReactor* SandboxesService::Open(Context*, const v1::OpenRequest* request,
-                                                 v1::Sandbox* response) {
-    Handler<v1::OpenRequest, v1::Sandbox> handler = [this](Operation& operation, const auto& in,
-                                                           auto& out) {
-        return open(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Sandboxes/Open", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* SandboxesService::Get(Context*, const v1::GetRequest* request,
-                                                v1::Sandbox* response) {
-    Handler<v1::GetRequest, v1::Sandbox> handler = [this](Operation& operation, const auto& in,
-                                                          auto& out) {
-        operation.subject.sandbox = in.sandbox();
-        return get(core_, in.sandbox(), out);
-    };
-    return unary(core_, request, response, "Sandboxes/Get", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* SandboxesService::List(Context*, const v1::ListRequest* request,
-                                                 v1::ListResponse* response) {
-    Handler<v1::ListRequest, v1::ListResponse> handler =
-        [this](Operation&, const auto&, auto& out) { return list(core_, out); };
-    return unary(core_, request, response, "Sandboxes/List", std::move(handler));
-}
-
-grpc::ServerUnaryReactor* SandboxesService::Release(Context*, const v1::ReleaseRequest* request,
-                                                    v1::ReleaseResponse* response) {
-    Handler<v1::ReleaseRequest, v1::ReleaseResponse> handler = [this](Operation& operation,
-                                                                      const auto& in, auto& out) {
-        return release(core_, operation, in, out);
-    };
-    return unary(core_, request, response, "Sandboxes/Release", std::move(handler));
-}
-
-grpc::ServerWriteReactor<v1::WatchResponse>*
-SandboxesService::Watch(Context*, const v1::WatchRequest* request) {
-    return begin_watch(core_, *request);
+void serve_sandboxes(Gate& gate, Core& core) {
+    gate.unary<v1::OpenRequest, v1::Sandbox>(
+        "Sandboxes/Open", [&core](Operation& operation, const auto& in, auto& out) {
+            return open(core, operation, in, out);
+        });
+    gate.unary<v1::GetRequest, v1::Sandbox>(
+        "Sandboxes/Get", [&core](Operation& operation, const auto& in, auto& out) {
+            operation.subject.sandbox = in.sandbox();
+            return get(core, in.sandbox(), out);
+        });
+    gate.unary<v1::ListRequest, v1::ListResponse>(
+        "Sandboxes/List", [&core](Operation&, const auto&, auto& out) { return list(core, out); });
+    gate.unary<v1::ReleaseRequest, v1::ReleaseResponse>(
+        "Sandboxes/Release", [&core](Operation& operation, const auto& in, auto& out) {
+            return release(core, operation, in, out);
+        });
+    gate.stream<v1::WatchRequest>("Sandboxes/Watch", [&core](const v1::WatchRequest& request,
+                                                             std::shared_ptr<StreamCall> call) {
+        watch(core, request, std::move(call));
+    });
 }
 
 } // namespace kata_vfio::daemon

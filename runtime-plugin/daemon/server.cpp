@@ -2,6 +2,11 @@
 #include "runtime-plugin/daemon/server.hpp"
 
 #include "config/base/file.hpp"
+#include "kata_vfio/v1/devices.grpc.pb.h"
+#include "kata_vfio/v1/host.grpc.pb.h"
+#include "kata_vfio/v1/operations.grpc.pb.h"
+#include "kata_vfio/v1/qmp.grpc.pb.h"
+#include "kata_vfio/v1/sandboxes.grpc.pb.h"
 #include "runtime-plugin/daemon/devices_service.hpp"
 #include "runtime-plugin/daemon/host_service.hpp"
 #include "runtime-plugin/daemon/log.hpp"
@@ -15,12 +20,11 @@
 #include <grpcpp/security/server_credentials.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 
 namespace kata_vfio::daemon {
 namespace {
-
-constexpr int largest_message = 4 << 20;
 
 std::string pem(const std::string& file) {
     auto text = read_file(file, 1u << 20);
@@ -47,7 +51,7 @@ struct WithoutPlugins final : grpc::ServerBuilderOption {
 };
 
 void limits(grpc::ServerBuilder& builder) {
-    builder.SetMaxReceiveMessageSize(largest_message);
+    builder.SetMaxReceiveMessageSize(int{largest_taken});
     // Reflection is served by threads of its own; two are plenty.
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -62,13 +66,18 @@ void limits(grpc::ServerBuilder& builder) {
 } // namespace
 
 struct Server::Services {
-    explicit Services(Core& core)
-        : host(core), sandboxes(core), devices(core), operations(core), qmp(core) {}
-    HostService host;
-    SandboxesService sandboxes;
-    DevicesService devices;
-    OperationsService operations;
-    QmpService qmp;
+    explicit Services(Core& core) : gate(core) {
+        serve_host(gate, core);
+        serve_sandboxes(gate, core);
+        serve_devices(gate, core);
+        serve_operations(gate, core);
+        serve_qmp(gate, core);
+    }
+    Gate gate;
+    std::array<Listed, 5> listed{
+        Listed(v1::Host::service_full_name()), Listed(v1::Sandboxes::service_full_name()),
+        Listed(v1::Devices::service_full_name()), Listed(v1::Operations::service_full_name()),
+        Listed(v1::Qmp::service_full_name())};
 };
 
 /// Answers every call, of whatever service, with a refusal.
@@ -105,12 +114,9 @@ Server::Server(Core& core)
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     limits(builder);
-    for (grpc::Service* service : {static_cast<grpc::Service*>(&services_->host),
-                                   static_cast<grpc::Service*>(&services_->sandboxes),
-                                   static_cast<grpc::Service*>(&services_->devices),
-                                   static_cast<grpc::Service*>(&services_->operations),
-                                   static_cast<grpc::Service*>(&services_->qmp)})
-        builder.RegisterService(service);
+    for (auto& service : services_->listed)
+        builder.RegisterService(&service);
+    builder.RegisterCallbackGenericService(&services_->gate);
     // Of a unix socket whose peer has been asked for: the credentials are the kernel's word.
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         Type::FROM_FD, grpc::InsecureServerCredentials());

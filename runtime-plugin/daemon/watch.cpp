@@ -13,8 +13,6 @@ namespace kata_vfio::daemon {
 namespace asio = boost::asio;
 namespace {
 
-using Stream = StreamReactor<v1::WatchResponse>;
-
 struct Watch {
     Watch(Core& c, v1::WatchRequest r) : core(c), request(std::move(r)) {}
 
@@ -34,12 +32,12 @@ struct Watch {
     }
 
     /// What comes next for this client.
-    Stream::Next next() {
+    StreamCall::Next next() {
         if (snapshot) {
             v1::WatchResponse response;
             *response.mutable_snapshot() = std::move(*snapshot);
             snapshot.reset();
-            return response;
+            return bytes_of(response);
         }
         if (auto slow = too_slow())
             return *slow;
@@ -49,9 +47,9 @@ struct Watch {
                 continue;
             v1::WatchResponse response;
             *response.mutable_event() = *event;
-            return response;
+            return bytes_of(response);
         }
-        return Stream::Wait{};
+        return StreamCall::Wait{};
     }
 
     Core& core;
@@ -75,9 +73,9 @@ asio::awaitable<void> take_snapshot(std::shared_ptr<Watch> watch) {
     watch->snapshot = std::move(snapshot);
 }
 
-void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<Stream>& stream) {
+void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<StreamCall>& stream) {
     auto& core = watch->core;
-    const std::weak_ptr<Stream> weak = stream;
+    const std::weak_ptr<StreamCall> weak = stream;
     const auto wake = core.events->subscribe([weak, watch] {
         const auto alive = weak.lock();
         if (!alive)
@@ -103,23 +101,19 @@ void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<Stream>& s
 
 } // namespace
 
-grpc::ServerWriteReactor<v1::WatchResponse>* begin_watch(Core& core, v1::WatchRequest request) {
+void watch(Core& core, v1::WatchRequest request, std::shared_ptr<StreamCall> stream) {
     auto watch = std::make_shared<Watch>(core, std::move(request));
-    return Stream::begin(core.loop, [watch](const std::shared_ptr<Stream>& stream) {
-        auto& events = *watch->core.events;
-        if (watch->request.has_after_revision() &&
-            events.reaches(watch->request.after_revision())) {
-            watch->place = watch->request.after_revision();
-            return start(watch, stream);
-        }
-        asio::co_spawn(watch->core.loop, take_snapshot(watch),
-                       [watch, stream](const std::exception_ptr& error) {
-                           if (!error)
-                               return start(watch, stream);
-                           stream->finish(rpc::status_of(
-                               Failure(Errc::host_io, "the sandboxes can't be listed")));
-                       });
-    });
+    if (watch->request.has_after_revision() &&
+        core.events->reaches(watch->request.after_revision())) {
+        watch->place = watch->request.after_revision();
+        return start(watch, stream);
+    }
+    asio::co_spawn(
+        core.loop, take_snapshot(watch), [watch, stream](const std::exception_ptr& error) {
+            if (!error)
+                return start(watch, stream);
+            stream->finish(rpc::status_of(Failure(Errc::host_io, "the sandboxes can't be listed")));
+        });
 }
 
 } // namespace kata_vfio::daemon

@@ -145,6 +145,12 @@ std::string_view name(ServiceRefusal refusal) noexcept {
         return "watcher_too_slow";
     case ServiceRefusal::too_many_calls:
         return "too_many_calls";
+    case ServiceRefusal::message_too_large:
+        return "message_too_large";
+    case ServiceRefusal::malformed_message:
+        return "malformed_message";
+    case ServiceRefusal::unknown_method:
+        return "unknown_method";
     }
     return "unknown";
 }
@@ -242,6 +248,7 @@ grpc::Status status_of(ServiceRefusal refusal, const std::string& message) {
         status.set_code(S::UNAVAILABLE);
         break;
     case ServiceRefusal::request_id_reused:
+    case ServiceRefusal::malformed_message:
         status.set_code(S::INVALID_ARGUMENT);
         break;
     case ServiceRefusal::peer_not_allowed:
@@ -249,16 +256,21 @@ grpc::Status status_of(ServiceRefusal refusal, const std::string& message) {
         break;
     case ServiceRefusal::watcher_too_slow:
     case ServiceRefusal::too_many_calls:
+    case ServiceRefusal::message_too_large:
         status.set_code(S::RESOURCE_EXHAUSTED);
+        break;
+    case ServiceRefusal::unknown_method:
+        status.set_code(S::UNIMPLEMENTED);
         break;
     }
     add(status, info);
     if (refusal == ServiceRefusal::draining || refusal == ServiceRefusal::too_many_calls)
         add(status, retry_info());
-    if (refusal == ServiceRefusal::request_id_reused) {
+    if (status.code() == S::INVALID_ARGUMENT) {
         google::rpc::BadRequest bad;
         auto& violation = *bad.add_field_violations();
-        violation.set_field("request_id");
+        if (refusal == ServiceRefusal::request_id_reused) // else it is the whole message
+            violation.set_field("request_id");
         violation.set_description(message);
         add(status, bad);
     }

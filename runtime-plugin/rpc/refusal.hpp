@@ -11,6 +11,9 @@
 
 namespace kata_vfio::rpc {
 
+/// In the trailing metadata of every call: the revision of Watch's last event when it ended.
+inline constexpr std::string_view revision_key = "kata-vfio-revision";
+
 /// Domain of every ErrorInfo of ours.
 inline constexpr std::string_view domain = "kata-vfio";
 
@@ -27,7 +30,16 @@ enum class ServiceRefusal {
     peer_not_allowed,  ///< uid not in allowed_uids
     watcher_too_slow,  ///< too far behind
     too_many_calls,    ///< under way
+    message_too_large, ///< above the daemon's largest_message
+    malformed_message, ///< bytes that are none of the method's
+    unknown_method,    ///< of whatever service
 };
+/// All of them, for tables and tests.
+inline constexpr ServiceRefusal service_refusals[] = {
+    ServiceRefusal::draining,          ServiceRefusal::request_id_reused,
+    ServiceRefusal::peer_not_allowed,  ServiceRefusal::watcher_too_slow,
+    ServiceRefusal::too_many_calls,    ServiceRefusal::message_too_large,
+    ServiceRefusal::malformed_message, ServiceRefusal::unknown_method};
 std::string_view name(ServiceRefusal refusal) noexcept;
 
 /// One row per error, for docs/service.md and its test.

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "runtime-plugin/cli/help/man_page.hpp"
 #include "runtime-plugin/shim/command/commands.hpp"
+#include "runtime-plugin/shim/command/usage.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 
 #include <sys/stat.h>
 
 #include <exception>
 #include <iostream>
-
-namespace {
-
-constexpr const char* usage =
-    "usage: containerd-shim-kata-vfio-v2 -namespace NS -address SOCKET -publish-binary PATH -id ID "
-    "[-bundle DIR] [-debug] start|delete\n"
-    "       containerd-shim-kata-vfio-v2 -v\n"
-    "containerd starts it: runtime_type = \"io.containerd.kata-vfio.v2\"\n";
-
-} // namespace
 
 int main(int count, char** words) {
     using namespace kata_vfio;
@@ -33,7 +25,12 @@ int main(int count, char** words) {
             std::cout << "containerd-shim-kata-vfio-v2 " KATA_VFIO_VERSION "\n";
             return 0;
         case shim::Arguments::Action::help:
-            std::cout << usage;
+            std::cout << shim::usage();
+            return 0;
+        case shim::Arguments::Action::man:
+            std::cout << cli::man_page(shim::command_help(), 8,
+                                       "containerd-shim-kata-vfio-v2 " KATA_VFIO_VERSION,
+                                       "kata-vfio(1)");
             return 0;
         }
     } catch (const std::exception& error) {

@@ -168,3 +168,21 @@ enabled_configuration() {
 library=$KATA_VFIO_BIN/../lib/libkata_vfio.so.1
 # The socket of sandbox ID that is the product's.
 monitor_of() { echo "${LAB_SANDBOX_DIR:-/run/lab/sandboxes}/$1/qmp.sock"; }
+
+# Starts a kata-vfiod that serves at $address, in the scenario's $work; its pid is $daemon. It says when it
+# serves, as it says to systemd: no waiting by the clock.
+address=
+daemon=
+serve() {
+    address=unix:$work/d.sock
+    rm -f "$work/notify"
+    coproc NOTIFIED { exec socat -u "UNIX-RECV:$work/notify" STDOUT; }
+    local notifier=$NOTIFIED_PID line
+    while [ ! -S "$work/notify" ]; do [ -d "/proc/$notifier" ] || return 1; done
+    NOTIFY_SOCKET=$work/notify kata-vfiod --socket "$work/d.sock" >>"$work/log" 2>&1 &
+    daemon=$!
+    while IFS= read -r -t 60 line <&"${NOTIFIED[0]}"; do [ "$line" != READY=1 ] || break; done
+    kill "$notifier"
+    wait "$notifier" 2>/dev/null || true
+    [ "${line:-}" = READY=1 ] || { cat "$work/log" >&2; return 1; }
+}

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 
 namespace kata_vfio::service_test {
 namespace {
@@ -222,6 +223,71 @@ TEST_F(Cli, StepsAreShownAndCtrlCIsWaitedFor) {
     EXPECT_NE(told.find("cancelling: what was done is being undone"), std::string::npos) << told;
     EXPECT_NE(told.find("undone: create vGPU"), std::string::npos) << told;
     expect_untouched(before);
+}
+
+/// A daemon whose Watch tells of a call's step only after the call's answer is on its way.
+class LateSteps {
+  public:
+    explicit LateSteps(const std::string& address) {
+        grpc::ServerBuilder builder;
+        builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+        builder.RegisterService(&sandboxes_);
+        builder.RegisterService(&devices_);
+        server_ = builder.BuildAndStart();
+    }
+
+  private:
+    struct Attach final : grpc::ServerUnaryReactor {
+        explicit Attach(std::promise<void>& a) : answered(a) { Finish(grpc::Status::OK); }
+        void OnDone() override {
+            answered.set_value();
+            delete this;
+        }
+        std::promise<void>& answered;
+    };
+    struct Devices final : v1::Devices::CallbackService {
+        grpc::ServerUnaryReactor* Attach(grpc::CallbackServerContext* context,
+                                         const v1::AttachRequest* request,
+                                         v1::AttachResponse* response) override {
+            response->set_sandbox(request->sandbox());
+            request_id = request->request_id();
+            context->AddTrailingMetadata("kata-vfio-revision", "8");
+            return new LateSteps::Attach(answered);
+        }
+        std::string request_id;
+        std::promise<void> answered;
+    };
+    struct Sandboxes final : v1::Sandboxes::Service {
+        explicit Sandboxes(Devices& d) : devices(d) {}
+        grpc::Status Watch(grpc::ServerContext*, const v1::WatchRequest*,
+                           grpc::ServerWriter<v1::WatchResponse>* writer) override {
+            v1::WatchResponse response;
+            response.mutable_snapshot()->set_revision(6);
+            writer->Write(response);
+            devices.answered.get_future().wait();
+            auto& event = *response.mutable_event();
+            event.set_revision(7);
+            event.set_kind(v1::Event::KIND_STEP);
+            event.set_request_id(devices.request_id);
+            event.set_text("the last step");
+            writer->Write(response);
+            event.set_revision(8);
+            event.set_kind(v1::Event::KIND_DEVICE_ATTACHED);
+            writer->Write(response);
+            return grpc::Status::OK;
+        }
+        Devices& devices;
+    };
+
+    Devices devices_;
+    Sandboxes sandboxes_{devices_};
+    std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(Cli, AStepThatComesAfterTheAnswerIsShownToo) {
+    const LateSteps daemon_of_one_call(address());
+    const auto shown = run({"--verbose", "attach", "sb1", std::string(type8)}, true);
+    EXPECT_NE(shown.err.find("the last step"), std::string::npos) << shown.err << shown.out;
 }
 
 TEST_F(Cli, WithoutADaemonOrForAVerbThatIsNotItsOwn) {

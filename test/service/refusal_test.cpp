@@ -118,16 +118,55 @@ TEST_F(Refused, WhatIsMalformedOrMissing) {
     expect_untouched(before);
 }
 
-TEST_F(Refused, BytesThatAreNoMessageAndMethodsThatAreNone) {
+/// Sends bytes to a method that streams, and reads to its end.
+grpc::Status stream(Client& client, const std::string& method, const std::string& bytes) {
+    grpc::GenericStub stub(client.channel);
+    const grpc::Slice slice(bytes);
+    const grpc::ByteBuffer request(&slice, 1);
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    void* tag = nullptr;
+    bool ok = false;
+    const auto call = stub.PrepareCall(&context, method, &queue);
+    call->StartCall(nullptr);
+    queue.Next(&tag, &ok);
+    call->WriteLast(request, {}, nullptr);
+    queue.Next(&tag, &ok);
+    grpc::Status status;
+    call->Finish(&status, nullptr);
+    queue.Next(&tag, &ok);
+    return status;
+}
+
+TEST_F(Refused, BytesThatAreNoMessageAreRefusedAndLoggedOnce) {
     start_daemon();
     const auto before = snapshot();
-    const auto garbage = send(*client, "/kata_vfio.v1.Devices/Attach", "\x0a\xff\xff\xff\x7f");
-    EXPECT_FALSE(garbage.ok());
-    EXPECT_NE(garbage.error_code(), grpc::UNAVAILABLE) << text(garbage);
-    // A text that is no UTF-8
-    EXPECT_FALSE(send(*client, "/kata_vfio.v1.Devices/Attach", "\x0a\x02\xff\xfe").ok());
-    EXPECT_EQ(send(*client, "/kata_vfio.v1.Devices/Explode", "").error_code(), grpc::UNIMPLEMENTED);
-    EXPECT_EQ(send(*client, "/nobody.v1.Knows/This", "").error_code(), grpc::UNIMPLEMENTED);
+    const std::string no_length = "\x0a\xff\xff\xff\x7f", half_a_number = "\x0a\x80",
+                      no_utf8 = "\x0a\x02\xff\xfe";
+    using Send = grpc::Status (*)(Client&, const std::string&, const std::string&);
+    struct Row {
+        const char* method;
+        Send send;
+        bool begins_with_text;
+    };
+    for (const auto& [method, by, begins_with_text] :
+         {Row{"Devices/Attach", send, true}, Row{"Devices/List", send, true},
+          Row{"Host/Check", send, false}, Row{"Operations/Cancel", send, true},
+          Row{"Sandboxes/Watch", stream, false}, Row{"Qmp/Trace", stream, true}}) {
+        auto sent = std::vector{no_length, half_a_number};
+        if (begins_with_text)
+            sent.push_back(no_utf8);
+        for (const auto& bytes : sent) {
+            const auto status = by(*client, "/kata_vfio.v1." + std::string(method), bytes);
+            EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << method << text(status);
+            EXPECT_EQ(reason(status), "malformed_message") << method;
+        }
+        EXPECT_EQ(times(daemon->log(), std::string(method) + ": refused: the "), sent.size())
+            << daemon->log();
+    }
+    EXPECT_NE(daemon->log().find("from the unix socket, uid " + std::to_string(::geteuid())),
+              std::string::npos)
+        << daemon->log();
     // The daemon and the connection are well.
     v1::ListResponse all;
     grpc::ClientContext context;
@@ -135,29 +174,84 @@ TEST_F(Refused, BytesThatAreNoMessageAndMethodsThatAreNone) {
     expect_untouched(before);
 }
 
+TEST_F(Refused, MethodsThatAreNone) {
+    start_daemon();
+    for (const std::string method : {"/kata_vfio.v1.Devices/Explode", "/nobody.v1.Knows/This"}) {
+        const auto status = send(*client, method, "");
+        EXPECT_EQ(status.error_code(), grpc::UNIMPLEMENTED) << text(status);
+        EXPECT_EQ(reason(status), "unknown_method") << text(status);
+        daemon->wait_log(method);
+        EXPECT_EQ(times(daemon->log(), method), 1u) << daemon->log();
+    }
+}
+
+TEST_F(Refused, ARequestIdThatIsNoneIsLoggedOnce) {
+    start_daemon();
+    v1::AttachResponse response;
+    grpc::ClientContext context;
+    const auto status =
+        client->devices->Attach(&context, attach_request(type8, {}, "no spaces"), &response);
+    EXPECT_EQ(reason(status), "invalid_argument") << text(status);
+    EXPECT_EQ(times(daemon->log(), "Devices/Attach: "), 1u) << daemon->log();
+}
+
+/// So many bytes, of any message whose first field is a text.
+std::string message_of(std::size_t bytes) {
+    // field 1, its length in 4 bytes: 5 in front of the text
+    v1::ListDevicesRequest request;
+    request.set_sandbox(std::string(bytes - 5, 'x'));
+    EXPECT_EQ(request.ByteSizeLong(), bytes);
+    return request.SerializeAsString();
+}
+
 TEST_F(Refused, AMessageOfOneByteTooMuch) {
     start_daemon();
-    v1::AttachRequest request;
     const std::size_t most = 4u << 20;
-    // field 2, its length in 4 bytes: 5 in front of the text
-    request.set_device(std::string(most - 5, 'x'));
-    ASSERT_EQ(request.ByteSizeLong(), most);
-    v1::AttachResponse response;
-    {
-        grpc::ClientContext context;
-        const auto status = client->devices->Attach(&context, request, &response);
+    const auto fits = message_of(most), one_more = message_of(most + 1);
+    // Judged by its content
+    for (const char* method : {"Devices/Attach", "Devices/List"}) {
+        const auto status = send(*client, "/kata_vfio.v1." + std::string(method), fits);
         EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << text(status).substr(0, 300);
+        EXPECT_EQ(times(daemon->log(), std::string(method) + ": "), 1u) << method;
     }
-    EXPECT_EQ(times(daemon->log(), "Devices/Attach: "), 1u);
+    EXPECT_EQ(reason(stream(*client, "/kata_vfio.v1.Qmp/Trace", fits)), "malformed_sandbox_id");
+    EXPECT_EQ(times(daemon->log(), "Qmp/Trace: "), 1u);
+    EXPECT_EQ(times(daemon->log(), "refused: the message has "), 0u) << daemon->log();
+
+    for (const char* method : {"Devices/Attach", "Devices/List", "Host/Check"}) {
+        const auto status = send(*client, "/kata_vfio.v1." + std::string(method), one_more);
+        EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED) << method;
+        EXPECT_EQ(reason(status), "message_too_large") << method;
+        EXPECT_EQ(times(daemon->log(), std::string(method) + ": refused: the message has 4194305 "
+                                                             "bytes, more than 4194304, from "),
+                  1u)
+            << daemon->log().substr(0, 4096);
+    }
+    for (const char* method : {"Qmp/Trace", "Sandboxes/Watch"}) {
+        const auto status = stream(*client, "/kata_vfio.v1." + std::string(method), one_more);
+        EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED) << method;
+        EXPECT_EQ(reason(status), "message_too_large") << method;
+        EXPECT_EQ(times(daemon->log(), std::string(method) + ": refused: the message has "), 1u);
+    }
     EXPECT_LT(daemon->log().size(), 16384u); // not with all of what it was sent
-    request.mutable_device()->push_back('x');
-    ASSERT_EQ(request.ByteSizeLong(), most + 1);
-    grpc::ClientContext context;
-    const auto status = client->devices->Attach(&context, request, &response);
-    EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED) << text(status).substr(0, 300);
     v1::ListResponse all;
     grpc::ClientContext after;
     EXPECT_TRUE(client->sandboxes->List(&after, {}, &all).ok());
+}
+
+TEST_F(Refused, AMessageAboveWhatGrpcTakesIsLoggedOnceToo) {
+    start_daemon();
+    const auto huge = message_of((16u << 20) + 1);
+    EXPECT_EQ(send(*client, "/kata_vfio.v1.Devices/Attach", huge).error_code(),
+              grpc::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(stream(*client, "/kata_vfio.v1.Sandboxes/Watch", huge).error_code(),
+              grpc::RESOURCE_EXHAUSTED);
+    daemon->wait_log("Devices/Attach: refused: no whole message came");
+    daemon->wait_log("Sandboxes/Watch: refused: no whole message came");
+    v1::ListResponse all;
+    grpc::ClientContext after;
+    EXPECT_TRUE(client->sandboxes->List(&after, {}, &all).ok());
+    EXPECT_EQ(times(daemon->log(), "refused: "), 2u) << daemon->log();
 }
 
 TEST_F(Refused, AUserThatIsNotAllowedIsToldSoAndLoggedOnce) {

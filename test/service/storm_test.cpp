@@ -4,8 +4,11 @@
 #include "test/service/service_world.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
+#include <iostream>
 #include <map>
 #include <mutex>
 #include <set>
@@ -15,6 +18,11 @@ namespace {
 
 constexpr std::size_t sandboxes = 20, each = 25; // a root bus takes 27 more
 
+using Clock = std::chrono::steady_clock;
+std::int64_t milliseconds(Clock::time_point since) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
+}
+
 /// The calls of a storm, all on their way at once, and how they end.
 class Calls {
   public:
@@ -23,6 +31,7 @@ class Calls {
         {
             const std::lock_guard lock(mutex_);
             call = &calls_.emplace_back();
+            call->began = Clock::now();
         }
         call->request.set_sandbox(sandbox);
         call->request.set_device("mtty-storm");
@@ -48,6 +57,16 @@ class Calls {
         const std::lock_guard lock(mutex_);
         return reasons_;
     }
+    /// Of those that succeeded, from the call to its answer: "median 1, 99 % 2, slowest 3 ms".
+    std::string times() const {
+        const std::lock_guard lock(mutex_);
+        auto sorted = took_;
+        std::ranges::sort(sorted);
+        const auto at = [&](double part) {
+            return std::to_string(sorted[static_cast<std::size_t>(part * (sorted.size() - 1.0))]);
+        };
+        return "median " + at(0.5) + ", 99 % " + at(0.99) + ", slowest " + at(1) + " ms";
+    }
     /// What clients have been told they have.
     std::set<std::string> attached() const {
         const std::lock_guard lock(mutex_);
@@ -56,6 +75,7 @@ class Calls {
 
   private:
     struct Call {
+        Clock::time_point began;
         grpc::ClientContext context;
         v1::AttachRequest request;
         v1::AttachResponse response;
@@ -65,8 +85,10 @@ class Calls {
         const std::lock_guard lock(mutex_);
         ++finished_;
         order_.push_back(call.request.sandbox());
-        if (status.ok())
+        if (status.ok()) {
             attached_.insert(call.response.attachments(0).uuid());
+            took_.push_back(milliseconds(call.began));
+        }
         ++reasons_[status.ok()                                            ? "ok"
                    : status.error_code() == grpc::StatusCode::UNAVAILABLE ? "unavailable"
                                                                           : text(status)];
@@ -80,6 +102,7 @@ class Calls {
     std::vector<std::string> order_;
     std::map<std::string, int> reasons_;
     std::set<std::string> attached_;
+    std::vector<std::int64_t> took_;
 };
 
 class Storm : public Service {
@@ -158,6 +181,7 @@ class Storm : public Service {
 TEST_F(Storm, FiveHundredAtOnceAllGetTheirTurn) {
     gather();
     Calls calls;
+    const auto began = Clock::now();
     begin(calls);
     calls.wait(1);
     // Who only looks is not behind the queue.
@@ -168,6 +192,9 @@ TEST_F(Storm, FiveHundredAtOnceAllGetTheirTurn) {
     EXPECT_TRUE(client->devices->List(&context, request, &response).ok());
     EXPECT_LT(calls.finished(), sandboxes * each);
     calls.wait(sandboxes * each);
+    // Figures for docs/benchmarks.md, never judged
+    std::cout << "storm: " << sandboxes * each << " attaches in " << milliseconds(began)
+              << " ms, each " << calls.times() << '\n';
     EXPECT_EQ(calls.reasons(), (std::map<std::string, int>{{"ok", int(sandboxes * each)}}));
     // Nobody's last is in front of somebody's first: half of all are done, and all have had some.
     auto first_half = calls.order();
@@ -200,10 +227,14 @@ TEST_F(Storm, KilledInTheMiddleNothingIsLostAndStreamsGoOn) {
     EXPECT_EQ(reasons["ok"] + reasons["unavailable"], int(sandboxes * each));
     clients.clear();
 
+    const auto restarted = Clock::now();
     start_daemon(); // reconciles before it serves
+    const auto serving_after = milliseconds(restarted);
     (void)kernel->log();
     const auto there = listed();
     const auto told = calls.attached();
+    std::cout << "storm: killed with " << told.size() << " told, " << there.size()
+              << " there; serving again after " << serving_after << " ms\n";
     for (const auto& uuid : told)
         EXPECT_TRUE(there.contains(uuid)) << uuid << " was told to be attached, and is not listed";
     // Of the calls that nobody was told the end of, each is there as a whole or not at all.

@@ -23,6 +23,10 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
         {"bundle", &arguments.bundle},
         {"socket", nullptr}, // of containerd 1.4, without a use since
     };
+    if (words == std::vector<std::string>{"--man"}) { // for the packages, in no help
+        arguments.action = Arguments::Action::man;
+        return arguments;
+    }
     std::size_t at = 0;
     for (; at < words.size() && words[at].starts_with('-'); ++at) {
         auto name = words[at].substr(words[at].starts_with("--") ? 2 : 1);

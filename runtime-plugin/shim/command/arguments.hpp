@@ -9,7 +9,7 @@ namespace kata_vfio::shim {
 /// The words containerd starts the shim with (docs/runtime.md): Go's flags, "-name value" or
 /// "-name=value", one or two hyphens, then the action.
 struct Arguments {
-    enum class Action { start, remove, version, help } action = Action::help;
+    enum class Action { start, remove, version, help, man } action = Action::help;
     std::string containerd_namespace; ///< -namespace
     std::string address;              ///< -address: containerd's gRPC socket
     std::string publish_binary;       ///< -publish-binary; not used, events go over ttrpc

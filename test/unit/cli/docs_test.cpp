@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The documents' commands are ones that the command takes, and the words that troubleshooting.md
-// looks for are ones that the code says. docs/operating.md is run besides, in the lab
-// (test/scenarios/guide).
+// looks for are ones that the code says. Those of the guides are run besides, in the lab
+// (test/scenarios/guide and documents).
 #include "config/base/errc.hpp"
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"

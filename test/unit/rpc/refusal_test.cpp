@@ -87,9 +87,7 @@ TEST(Refusal, AnErrorOfAYoungerPluginGoesByItsHundred) {
 }
 
 TEST(Refusal, TheServicesOwnHaveReasonsOfTheirOwn) {
-    for (const auto refusal : {ServiceRefusal::draining, ServiceRefusal::request_id_reused,
-                               ServiceRefusal::peer_not_allowed, ServiceRefusal::watcher_too_slow,
-                               ServiceRefusal::too_many_calls}) {
+    for (const auto refusal : service_refusals) {
         const auto status = status_of(refusal, "why");
         EXPECT_FALSE(status.ok());
         EXPECT_EQ(detail<google::rpc::ErrorInfo>(status)->reason(), name(refusal));
@@ -116,9 +114,7 @@ TEST(Refusal, DocsHaveTheTable) {
                           std::string(code_name(mapping(row->code).status)) + " |";
         EXPECT_NE(text->find(line), std::string::npos) << line;
     }
-    for (const auto refusal : {ServiceRefusal::draining, ServiceRefusal::request_id_reused,
-                               ServiceRefusal::peer_not_allowed, ServiceRefusal::watcher_too_slow,
-                               ServiceRefusal::too_many_calls})
+    for (const auto refusal : service_refusals)
         EXPECT_NE(text->find("| `" + std::string(name(refusal)) + "` |"), std::string::npos)
             << name(refusal);
 }

@@ -3,6 +3,8 @@
 
 #include "config/base/failure.hpp"
 #include "options.pb.h"
+#include "runtime-plugin/cli/help/man_page.hpp"
+#include "runtime-plugin/shim/command/usage.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 #include "runtime-plugin/shim/vm/cgroup.hpp"
@@ -36,6 +38,29 @@ TEST(ShimArguments, AsContainerdWritesThem) {
     EXPECT_EQ(b.action, Arguments::Action::remove);
     EXPECT_EQ(b.bundle, "/b");
     EXPECT_EQ(parse_arguments({"-v"}).action, Arguments::Action::version);
+}
+
+TEST(ShimArguments, HelpAndManualPageHaveWhatIsTaken) {
+    const auto help = command_help();
+    const auto page = cli::man_page(help, 8, "x 1", "kata-vfio(1)");
+    for (const auto& option : help.options) {
+        const auto& name = option.names.front();
+        EXPECT_THAT(usage(), HasSubstr("  " + name));
+        std::string escaped;
+        for (const char c : name)
+            escaped += c == '-' ? "\\-" : std::string(1, c);
+        EXPECT_THAT(page, HasSubstr("\\fB" + escaped + "\\fR"));
+        std::vector<std::string> words{"-namespace", "ns", "-id", "x", name};
+        if (!option.value.empty())
+            words.push_back("value");
+        words.push_back("start");
+        EXPECT_NO_THROW(parse_arguments(words)) << name;
+    }
+    for (const auto& verb : help.verbs) {
+        EXPECT_THAT(usage(), HasSubstr("  " + verb.name));
+        EXPECT_NO_THROW(parse_arguments({"-namespace", "ns", "-id", "x", verb.name}));
+    }
+    EXPECT_EQ(parse_arguments({"--man"}).action, Arguments::Action::man);
 }
 
 TEST(ShimArguments, WrongOnes) {
