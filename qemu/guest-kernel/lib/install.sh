@@ -2,22 +2,35 @@
 # shellcheck shell=bash disable=SC2015,SC2034,SC2154 # die ends it; the parts of build-kernel.sh share variables
 # Into DESTDIR/PREFIX/share/kata-containers, under the names the walkthrough has.
 
-# put SOURCE NAME: under a temporary name, then renamed, so that a sandbox that starts meanwhile reads
-# the whole former one or the whole new one. A file of that name with other bytes is kept as NAME.former.
-put() {
+# stage SOURCE NAME: beside its place under a temporary name, unless its place has these bytes.
+stage() {
     local temporary=$into/.$2.$$
-    if cmp -s "$1" "$into/$2"; then
-        return
-    fi
+    ! cmp -s "$1" "$into/$2" || return 0
+    staged+=("$2")
     cp "$1" "$temporary" && chmod 644 "$temporary" && sync "$temporary" ||
-        { rm -f "$temporary"; die "can't write $into/$2 (above); what was installed before is as it was"; }
-    # A link, so that the name is never missing.
-    [[ ! -e $into/$2 ]] || ln -f "$into/$2" "$into/$2.former"
-    mv -T "$temporary" "$into/$2"
+        die "can't write $into/$2 (above); what was installed before is as it was"
+}
+
+# At the end, however it comes: after put_staged there is nothing to remove.
+remove_staged() {
+    local name
+    for name in "${staged[@]}"; do rm -f "$into/.$name.$$"; done
+}
+
+# Renamed, so that a sandbox that starts meanwhile reads the whole former one or the whole new one. A
+# file of that name with other bytes is kept as NAME.former.
+put_staged() {
+    local name
+    for name in "${staged[@]}"; do
+        # A link, so that the name is never missing.
+        [[ ! -e $into/$name ]] || ln -f "$into/$name" "$into/$name.former"
+        mv -T "$into/.$name.$$" "$into/$name"
+    done
 }
 
 install_images() {
-    local image link into=$destdir$prefix/share/kata-containers
+    local image link
+    staged=() into=$destdir$prefix/share/kata-containers
     find_tree
     list_fragments
     [[ -r $tree/manifest.json ]] || die "nothing is built in $tree: run $program -g intel build first"
@@ -28,10 +41,12 @@ install_images() {
     mkdir -p "$into" 2>/dev/null && [[ -w $into ]] ||
         die "can't write $into: run it as root (sudo -E $program -g intel install), or choose another folder with -d or -p"
     need_space "$into" 60 "the kernel"
-    put "$tree/.config" "config-$release"
-    put "$tree/manifest.json" "manifest-$release.json"
-    put "$(image_of vmlinux)" "vmlinux-$release"
-    put "$(image_of vmlinuz)" "vmlinuz-$release"
+    trap remove_staged EXIT
+    stage "$tree/.config" "config-$release"
+    stage "$tree/manifest.json" "manifest-$release.json"
+    stage "$(image_of vmlinux)" "vmlinux-$release"
+    stage "$(image_of vmlinuz)" "vmlinuz-$release"
+    put_staged
     # The links last: they name nothing that is not whole.
     for image in vmlinux vmlinuz; do
         link=$image$suffix.container

@@ -11,12 +11,14 @@ namespace kata_vfio::shim {
 namespace {
 
 // panic=1 with -no-reboot: a guest that panics ends its QEMU. The others save boot time: of them
-// pci=noearly alone two seconds of port I/O, a scan for AGP bridges. rcu_expedited, as Kata has it:
-// cgroups, network devices and mounts wait for grace periods, which an idle guest's clock stretches
-// to 10 ms and more each. drm_kms_helper: nobody looks at a frame buffer console, and a driver that
-// drives one can't be unplugged at once.
+// pci=noearly alone two seconds of port I/O, a scan for AGP bridges, noreplace-smp some 9000 LOCK
+// prefixes that a guest of one CPU takes out one by one. rcu_expedited, as Kata has it: cgroups,
+// network devices and mounts wait for grace periods, which an idle guest's clock stretches to 10 ms
+// and more each. drm_kms_helper: nobody looks at a frame buffer console, and a driver that drives
+// one can't be unplugged at once.
 constexpr std::string_view own_params =
-    "panic=1 no_timer_check cryptomgr.notests audit=0 pci=noearly rcupdate.rcu_expedited=1 "
+    "panic=1 no_timer_check noreplace-smp cryptomgr.notests audit=0 pci=noearly "
+    "rcupdate.rcu_expedited=1 "
     "drm_kms_helper.fbdev_emulation=0";
 
 /// A comma in the value of a QEMU option is written twice.

@@ -75,6 +75,7 @@ step "module tree" "$modules" make_modules
 step "vmlinux for PVH boot" "$vmlinux" make_vmlinux
 step "initramfs of L1" "$base.l1-$recipe.cpio" make_l1_initramfs
 step "initramfs of the sandbox guest" "$base.l2-$recipe.cpio" make_l2_initramfs
+step "the same without modules" "$base.l2-builtin-$recipe.cpio" make_l2_builtin_initramfs
 step "the ejecting guest" "$base.ejector-$recipe.bin" make_ejector
 
 cat >"$cache/tmp/lab.env" <<TEXT
@@ -87,6 +88,7 @@ LAB_MODULES=$modules/lib/modules
 LAB_HEADERS=$headers/usr/src/linux-headers-$KVER
 LAB_L1_INITRAMFS=$base.l1-$recipe.cpio
 LAB_L2_INITRAMFS=$base.l2-$recipe.cpio
+LAB_L2_BUILTIN_INITRAMFS=$base.l2-builtin-$recipe.cpio
 LAB_EJECTOR=$base.ejector-$recipe.bin
 TEXT
 mv "$cache/tmp/lab.env" "$cache/lab.env"

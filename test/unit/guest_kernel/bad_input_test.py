@@ -22,6 +22,17 @@ class GuestKernel(Workshop):
                     (path / tool).symlink_to(f"{folder}/{tool}")
         self.refuse(*self.setup_words(), "setup", says=["not installed: bc flex. Install them: sudo apt-get install bc flex"], PATH=str(path))
 
+    def test_missing_header_is_named_with_its_package(self):
+        path = self.folder / "bin"
+        path.mkdir()
+        # A gcc without that header, which reads what it is to compile from its input.
+        (path / "gcc").write_text("#!/bin/sh\n! grep -q gelf.h\n")
+        (path / "gcc").chmod(0o755)
+        self.refuse(
+            *self.setup_words(), "setup", says=["not installed: gelf.h. Install them: sudo apt-get install libelf-dev"],
+            PATH=f"{path}:{os.environ['PATH']}",
+        )
+
     def test_wrong_and_truncated_tarballs_are_refused(self):
         tarball = self.tarball()
         right = sha256(tarball)
@@ -67,6 +78,16 @@ class GuestKernel(Workshop):
     def test_no_space_is_said_before_anything_is_begun(self):
         self.refuse(*self.setup_words(), "setup", says=["MB free", "needs 999999999 MB", "-w"], KATA_VFIO_GUEST_KERNEL_NEEDS_MB="999999999")
         self.assertFalse(self.built("setup.env").exists())
+
+    def test_full_disk_while_unpacking_is_said_and_gone_on_from(self):
+        (self.source / "large").write_bytes(os.urandom(1 << 20))
+        tarball = self.tarball()
+        words = ("--source", tarball, "--sha256", sha256(tarball), "setup")
+        self.file_limit = 1 << 19
+        self.refuse(*words, says=["can't be unpacked (above)", "or the disk is full ("])
+        self.assertFalse(self.built("setup.env").exists())
+        self.file_limit = None
+        self.succeed(*words)
 
     def test_wrong_usage(self):
         for words, text in (

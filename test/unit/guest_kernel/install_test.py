@@ -44,6 +44,22 @@ class GuestKernel(Workshop):
         self.assertEqual(sha256(self.installed() / f"vmlinux-{RELEASE}"), sha256(self.built("vmlinux")))
         self.assertFalse([name for name in os.listdir(self.installed()) if name.startswith(".")])
 
+    def test_install_on_a_full_disk_leaves_the_former(self):
+        self.set_up()
+        self.succeed("build")
+        self.install()
+        before = {name: sha256(self.installed() / name) for name in os.listdir(self.installed())}
+        extra = self.folder / "extra.conf"
+        extra.write_text("CONFIG_DEBUG_FS=y\n")
+        self.succeed("--fragment", extra, "build")
+        self.file_limit = self.built("vmlinux").stat().st_size - 1
+        # Configuration and manifest would have had room.
+        self.refuse("-d", self.folder / "root", "--fragment", extra, "install", says=["can't write", "what was installed before is as it was"])
+        self.assertEqual({name: sha256(self.installed() / name) for name in os.listdir(self.installed())}, before)
+        self.file_limit = None
+        self.install("--fragment", extra)
+        self.assertEqual(sha256(self.installed() / "vmlinux-intel-gpu.container"), sha256(self.built("vmlinux")))
+
     def test_install_refuses_what_build_did_not_make(self):
         self.set_up()
         self.refuse("install", says=["nothing is built"])

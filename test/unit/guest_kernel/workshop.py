@@ -7,7 +7,9 @@ KATA_VFIO_BIN is the folder of kata-vfio, for `check`.
 import hashlib
 import os
 import pathlib
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,9 @@ def sha256(path):
 class Workshop(unittest.TestCase):
     """A folder with a source in miniature, and build-kernel.sh working on it."""
 
+    # No file may grow beyond that many bytes: to a program it is as a full disk is.
+    file_limit = None
+
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guest-kernel-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -39,6 +44,12 @@ class Workshop(unittest.TestCase):
         for name in ("KATA_VFIO_GUEST_KERNEL_CACHE", "SUDO_USER", "SOURCE_DATE_EPOCH", "MAKEFLAGS", "MAKELEVEL"):
             self.environment.pop(name, None)
 
+    def limit_files(self):
+        if self.file_limit is not None:
+            # With the signal ignored, write(2) fails.
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
+
     def run_script(self, *words, **environment):
         return subprocess.run(
             [SCRIPT, "-g", "intel", "-w", self.work, *words],
@@ -47,6 +58,7 @@ class Workshop(unittest.TestCase):
             capture_output=True,
             text=True,
             timeout=240,
+            preexec_fn=self.limit_files,
         )
 
     def succeed(self, *words, **environment):
