@@ -127,7 +127,8 @@ Service::Bytes Service::kill(std::string payload) {
             log_error("the guest does not answer to SIGKILL: its machine is ended", {});
             sandbox_.kill();
         } else {
-            log_warning("the guest does not answer to a signal", {{"signal", std::to_string(number)}});
+            log_warning("the guest does not answer to a signal",
+                        {{"signal", std::to_string(number)}});
         }
     }
     co_return std::string();
