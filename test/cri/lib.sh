@@ -5,6 +5,7 @@
 # CRI_ACCEL=tcg: those without a device, on a machine without KVM.
 cri=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$cri/../scenarios/lib.sh"
+source "$cri/documented.sh"
 [ -z "${CRI_CONTAINERD:-}" ] || PATH=$CRI_CONTAINERD:$PATH
 
 image=localhost/tools:1
@@ -21,15 +22,13 @@ client() { "$cri/cri.py" "$@"; }
 # How a pod asks for a device of its own.
 asks=io.katacontainers.config.hypervisor
 
+# That of the documentation, with the lab's kernel and image.
 configuration() {
+    documented 'hotplug_vfio_on_root_bus = true' |
+        sed "s|^kernel = .*|kernel = \"$CRI_KERNEL\"|; s|^initrd = .*|initrd = \"$CRI_INITRD\"|"
     cat <<TOML
-[hypervisor.qemu]
 machine_accelerators = "${CRI_ACCEL:+accel=$CRI_ACCEL}"
 path = "/usr/bin/qemu-system-x86_64"
-kernel = "$CRI_KERNEL"
-initrd = "$CRI_INITRD"
-machine_type = "pc"
-hotplug_vfio_on_root_bus = true
 default_memory = 256
 enable_annotations = ["vgpu_type", "gpu"]
 # The lab's guest is its own, and every trap costs emulated time; each byte on the serial line is one,
@@ -46,28 +45,39 @@ enable_debug = true
 TOML
 }
 
-start_containerd() {
-    [ -d /sys/fs/cgroup/init.scope ] || mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
-    cat >$place/etc/containerd.toml <<TOML
-version = 2
+# The documentation's lines for containerd: a drop-in of 2.x; 1.6 and 1.7 have them in the one file.
+containerd_configuration() {
+    local version=2 cri_plugin=io.containerd.grpc.v1.cri
+    rm -rf $place/etc/conf.d && mkdir -p $place/etc/conf.d
+    if [[ $(containerd --version) == *" v2."* || $(containerd --version) == */v2\ * ]]; then
+        version=3 cri_plugin=io.containerd.cri.v1.runtime
+        documented 'version = 3' | sed "s|/etc/kata-containers/configuration.toml|$KATA_CONF_FILE|" >$place/etc/conf.d/kata-vfio.toml
+    fi
+    cat <<TOML
+version = $version
 root = "$place/root"
 state = "$place/state"
+imports = ["$place/etc/conf.d/*.toml"]
 [grpc]
   address = "$CONTAINERD_ADDRESS"
 [plugins."io.containerd.internal.v1.opt"]
   path = "$place/opt"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "$image"
+[plugins."$cri_plugin"]
   restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  $([ $version = 3 ] || echo "sandbox_image = \"$image\"")
+  [plugins."$cri_plugin".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio]
-    runtime_type = "$runtime"
-    pod_annotations = ["io.katacontainers.*"]
-    privileged_without_host_devices = true
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata-vfio.options]
-      ConfigPath = "$KATA_CONF_FILE"
 TOML
+    if [ $version = 3 ]; then
+        printf '[plugins."io.containerd.cri.v1.images".pinned_images]\n  sandbox = "%s"\n' "$image"
+    else
+        documented 'io.containerd.grpc.v1.cri' | sed "s|/etc/kata-containers/configuration.toml|$KATA_CONF_FILE|"
+    fi
+}
+
+start_containerd() {
+    [ -d /sys/fs/cgroup/init.scope ] || mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
+    containerd_configuration >$place/etc/containerd.toml
     containerd --version
     containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
     containerd_pid=$!
@@ -83,7 +93,7 @@ TOML
 # What a sandbox has on the host beyond devices: processes, mounts, files.
 sandbox_picture() {
     echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio' || true)"
-    echo "mounts: $(grep -c kata-vfio /proc/self/mountinfo || true)"
+    echo "mounts: $(grep -cE "kata-vfio|$place/" /proc/self/mountinfo || true)"
     echo "places: $(ls /run/kata-vfio/vm 2>/dev/null | tr '\n' ' ')"
     echo "bundles: $(ls -d $place/state/io.containerd.runtime.v2.task/*/* 2>/dev/null | tr '\n' ' ')"
     echo "cgroups: $(ls -d /sys/fs/cgroup/{default,k8s.io}/*/ 2>/dev/null | tr '\n' ' ')"
@@ -93,15 +103,17 @@ sandbox_picture() {
 # is waited for here tells nobody when it comes (containerd that it serves, ctr of a task that another ctr
 # started, a shim that it has ended).
 until_holds() {
-    local i
-    for ((i = 0; i < 10 * ${2:-60}; i++)); do
-        if eval "$1"; then return; fi
+    # By the clock: in the lab the asking itself may take a second.
+    local end=$((SECONDS + ${2:-60}))
+    until eval "$1"; do
+        [ $SECONDS -lt $end ] || return 1
         sleep 0.1
     done
-    return 1
 }
-# The same, and a fault when it does not.
-within() { until_holds "$@" || fail "it never came to be that: $1"; }
+# The same, and a fault when it does not; SEEN is a command that shows what is so instead.
+within() { # CONDITION [SECONDS [SEEN]]
+    until_holds "$1" "${2:-60}" || fail "it never came to be that: $1${3:+; it is: $(eval "$3" 2>&1)}"
+}
 stopped() { within '[[ $(ctr task ls) == *STOPPED* ]]'; }
 
 # settled WANTED: sandbox_picture, once it is that, or as it is after 20 s: a shim that was shut down

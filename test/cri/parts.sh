@@ -2,6 +2,7 @@
 # What the scenarios of this folder are run with, for `run` and `here`. Sourced by bash; sets bin, made, and
 # by guest_parts SCENARIO the environment in the array parts.
 top=$(cd "$here/../.." && pwd)
+source "$here/documented.sh"
 bin=$(readlink -f "${KATA_VFIO_BIN:-$top/build/release/bin}")
 for program in containerd-shim-kata-vfio-v2 kata-vfio-agent kata-vfio; do
     [ -x "$bin/$program" ] || { echo "cri: no $bin/$program: build it (it needs protobuf-compiler)" >&2; exit 2; }
@@ -31,10 +32,13 @@ guest_parts() {
         kernel=$(readlink -f "$own") has_own=yes
         "${image[@]}"
     else
-        "${image[@]}" --modules "${LAB_MODULES%/lib/modules}" --release "$LAB_KVER" --driver bochs
+        # As docs/runtime.md has it, with the lab's kernel and its GPU.
+        bash -c "$(documented build-image.sh | sed "s|/usr/libexec/kata-vfio/kata-vfio-agent|$bin/kata-vfio-agent|
+            s|--modules /|--modules ${LAB_MODULES%/lib/modules}|; s|\"\$(uname -r)\"|$LAB_KVER|; s|i915|bochs|
+            s|/usr/share/kata-containers/kata-vfio-initrd.img|$made/$scenario.cpio|")"
     fi
     parts=(CRI_KERNEL="$kernel" CRI_HAS_OWN_KERNEL=$has_own CRI_INITRD="$made/$scenario.cpio" CRI_IMAGE="$made/tools.tar"
-        CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_VICTIMS="${CRI_VICTIMS:-}" CRI_ROUNDS="${CRI_ROUNDS:-5}")
+        CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_CRICTL="${CRI_CRICTL:-}" CRI_VICTIMS="${CRI_VICTIMS:-}" CRI_ROUNDS="${CRI_ROUNDS:-5}")
     [ "$scenario" = times ] || [ "$scenario" = ab ] || return 0
     # The first program of the boot that sandboxes are compared with: it ends the machine.
     rm -rf "$made/bare" && mkdir -p "$made/bare"

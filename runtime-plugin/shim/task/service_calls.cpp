@@ -118,11 +118,18 @@ Service::Bytes Service::kill(std::string payload) {
         agent::Call call = agent::Signal{one->number, number, request.all()};
         co_await sandbox_.guest().call(std::move(call), short_limit);
     } catch (const Error& error) {
-        // A pod must end, whatever its guest is at: one that does not answer to SIGKILL is ended.
-        if (number != SIGKILL || error.code() != Code::deadline_exceeded)
+        if (error.code() != Code::deadline_exceeded)
             throw;
-        log_error("the guest does not answer to SIGKILL: its machine is ended", {});
-        sandbox_.kill();
+        // A pod must end, whatever its guest is at: one that does not answer to SIGKILL is ended.
+        // Another signal is on its way, and no more can be said of it: an error would keep CRI's
+        // StopContainer from coming to its SIGKILL.
+        if (number == SIGKILL) {
+            log_error("the guest does not answer to SIGKILL: its machine is ended", {});
+            sandbox_.kill();
+        } else {
+            log_warning("the guest does not answer to a signal",
+                        {{"signal", std::to_string(number)}});
+        }
     }
     co_return std::string();
 }

@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <exception>
 #include <thread>
+#include <utility>
 
 namespace kata_vfio::shim {
 namespace asio = boost::asio;
@@ -34,7 +35,7 @@ constexpr milliseconds patience{3000};
 
 Sandbox::Sandbox(asio::io_context& io, vfio::HostRoot root, Place place, std::string config_path)
     : io_(io), root_(std::move(root)), place_(std::move(place)),
-      config_path_(std::move(config_path)) {}
+      config_path_(std::move(config_path)), down_(io) {}
 
 Sandbox::~Sandbox() {
     *alive_ = false;
@@ -48,6 +49,8 @@ Guest& Sandbox::guest() {
 
 awaitable<void> Sandbox::boot(const oci::Spec& spec,
                               std::function<void(const std::string&)> on_death) {
+    if (stopping_)
+        throw ttrpc::Error(ttrpc::Code::failed_precondition, "this shim's sandbox has ended");
     on_death_ = std::move(on_death);
     hostname_ = spec.hostname;
     const auto file = config_path_.empty()
@@ -67,6 +70,7 @@ awaitable<void> Sandbox::boot(const oci::Spec& spec,
         failed = std::current_exception();
     }
     if (failed) {
+        stopping_ = true;
         log_console();
         co_await tear_down();
         std::rethrow_exception(failed);
@@ -133,17 +137,22 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
 }
 
 awaitable<void> Sandbox::stop() {
-    if (stopping_)
+    if (stopping_) {
+        // Its machine has died, and its end is under way already: a caller that goes on ends the
+        // process, and with it the giving back.
+        co_await down_.wait();
         co_return;
+    }
     stopping_ = true;
-    running_ = false;
-    try {
-        agent::Call call = agent::PowerOff();
-        const auto last = co_await guest_->call(std::move(call), seconds(1));
-        log_debug("the guest switches itself off", {{"agent", boost::json::serialize(last)}});
-        co_await qemu_->ended().wait_for(patience);
-    } catch (const ttrpc::Error& error) {
-        log_warning("the guest was not told to switch off", {{"error", error.what()}});
+    if (std::exchange(running_, false)) {
+        try {
+            agent::Call call = agent::PowerOff();
+            const auto last = co_await guest_->call(std::move(call), seconds(1));
+            log_debug("the guest switches itself off", {{"agent", boost::json::serialize(last)}});
+            co_await qemu_->ended().wait_for(patience);
+        } catch (const ttrpc::Error& error) {
+            log_warning("the guest was not told to switch off", {{"error", error.what()}});
+        }
     }
     co_await tear_down();
 }
@@ -179,8 +188,13 @@ awaitable<void> Sandbox::tear_down() {
         }
     }
     cgroup_.remove();
-    unmount_below(root_, place_.directory());
+    try {
+        unmount_below(root_, place_.directory());
+    } catch (const Failure& failure) {
+        log_error("what is mounted for the guest is left", {{"error", failure.what()}});
+    }
     added_.clear();
+    down_.set(true);
 }
 
 } // namespace kata_vfio::shim

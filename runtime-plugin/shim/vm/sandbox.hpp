@@ -30,8 +30,9 @@ class Sandbox {
     /// when the machine ends without stop().
     boost::asio::awaitable<void> boot(const oci::Spec& spec,
                                       std::function<void(const std::string& why)> on_death);
-    /// The guest switched off, QEMU ended, every device given back, the share unmounted. Never
-    /// throws: what did not work is logged, and remembered by the plugin.
+    /// The guest switched off, QEMU ended, every device given back, the share unmounted; all of it
+    /// is so when this returns, whoever began it. Never throws: what did not work is logged, and
+    /// remembered by the plugin.
     boost::asio::awaitable<void> stop();
 
     /// Ends the machine at once; on_death follows. For a guest that can't be reached any more.
@@ -86,6 +87,9 @@ class Sandbox {
     std::vector<std::string> own_addresses_;
     HostCgroup cgroup_;
     bool running_ = false, stopping_ = false;
+    /// Set by tear_down(), of which there is one: that of a failed boot, of the machine's death, or
+    /// of stop().
+    Future<bool> down_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;
     std::unique_ptr<Plugin> plugin_;
