@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,8 +16,9 @@
 namespace kata_vfio::plugin {
 
 /// Tells when what keeps a device from being given back has ended: the child that is blocked in the
-/// kernel's own wait for the last user, or else the process that has the device open. By pidfd, so
-/// nothing is asked again and again.
+/// kernel's own wait for the last user, or else the process that has the device open, or its having
+/// the group open. By pidfd, and by inotify on the group's node, so nothing is asked again and
+/// again.
 ///
 /// Everything on the io_context's thread.
 class PendingWatch {
@@ -29,10 +31,12 @@ class PendingWatch {
     void on_end(std::function<void(const std::string& sandbox)> told) { told_ = std::move(told); }
 
     /// `device`: UUID or BDF; a second watch of one replaces the first, but for one that has the
-    /// helper and gets none: that is the better sign. Without a helper and with a process that is
-    /// not known, or not there, nothing is watched, and the next reconcile finds out.
+    /// helper and gets none: that is the better sign. Without a helper, `node` (the group's, on
+    /// this root) tells when somebody closes it, who may live on. With neither, and with a process
+    /// that is not known, or not there, nothing is watched, and the next reconcile finds out.
     void add(const std::string& sandbox, const std::string& device,
-             std::optional<vfio::PendingWrite> helper, const PendingOn& holder);
+             std::optional<vfio::PendingWrite> helper, const PendingOn& holder,
+             const std::optional<std::filesystem::path>& node = std::nullopt);
     bool watches(const std::string& device) const { return entries_.contains(device); }
 
     /// Ends all, and takes no more.
@@ -43,6 +47,9 @@ class PendingWatch {
 
   private:
     struct Entry;
+
+    /// Forgets the watch, which `entry` is of, and tells.
+    void end(const std::string& device, Entry& entry);
 
     boost::asio::io_context& io_;
     std::function<void(const std::string&)> told_;

@@ -21,8 +21,8 @@ void Plugin::reconcile(std::string id, bool dry_run, Completion done, const Star
 
 void Plugin::resume(const std::string& id) {
     context_.log(LogLevel::info, "sandbox " + id +
-                                     ": a process that kept a device of it, or owned "
-                                     "it, has ended");
+                                     ": a process that kept a device of it has let it go or "
+                                     "ended, or its owner has");
     auto body = [this, id](const Caller& caller) -> asio::awaitable<Outcome> {
         const auto finding = co_await run_sandbox_reconcile(id, Sandbox::Patience::waits,
                                                             Sandbox::AskQemu::if_needed, caller);

@@ -7,6 +7,7 @@
 #include "runtime-plugin/plugin/host_picture.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/sandbox_locked.hpp"
+#include "vfio/vfio_node.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -144,7 +145,10 @@ asio::awaitable<void> Sandbox::give_back(SandboxState& state, std::string qdev_i
     if (!error)
         co_return;
     if (holder && actor) {
-        context_.pending.add(id_, actor->stopped_at, std::move(actor->helper), *holder);
+        std::optional<std::filesystem::path> node;
+        if (attachment.iommu_group)
+            node = vfio::group_node(context_.root, *attachment.iommu_group);
+        context_.pending.add(id_, actor->stopped_at, std::move(actor->helper), *holder, node);
         if (found->pending != holder) {
             found->pending = holder;
             save(state);

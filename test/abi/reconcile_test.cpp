@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What reconcile makes of sandboxes whose QEMU lives or died, of what is held, and of what can't be
 // trusted. Where processes die between two steps: crash_matrix_test.cpp.
+#include "config/base/unique_fd.hpp"
 #include "test/abi/world.hpp"
 
 #include <boost/json.hpp>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -344,6 +346,25 @@ TEST_F(Reconcile, WhatAProcessHoldsIsFinishedWhenThatEnds) {
     ::kill(child, SIGKILL);
     host->wait_log("pending removal is finished");
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_EQ(driver_of(gpu), "i915");
+    expect_untouched(before);
+}
+
+TEST_F(Reconcile, WhatAProcessHoldsIsFinishedWhenThatLetsGoAndLivesOn) {
+    start_with_sandbox();
+    const auto before = snapshot();
+    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
+    UniqueFd open(::open(root.at("/dev/vfio/1").c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(open);
+    root.populate_holder(4711, "qemu-system-x86", "/dev/vfio/1"); // nobody's pid: never ends
+    const auto detached = host->detach(sandbox, gpu);
+    EXPECT_EQ(detached.status, KATA_VFIO_E_DEVICE_IN_USE) << detached;
+    EXPECT_EQ(verdict(host->reconcile()), "pending");
+
+    root.remove_holder(4711);
+    EXPECT_EQ(driver_of(gpu), "vfio-pci"); // and nobody looks before it is closed
+    open.reset();
+    host->wait_log("pending removal is finished");
     EXPECT_EQ(driver_of(gpu), "i915");
     expect_untouched(before);
 }
