@@ -90,14 +90,13 @@ Failure refusal(const Node& node) {
 }
 
 std::optional<Failure> refused_by_rules(const vfio::HostRoot& root, std::int64_t pid,
-                                        const std::string& cgroup,
-                                        const std::vector<Node>& needed) {
+                                        const std::string& cgroup, const std::string& wanted) {
     const auto text =
         read_file(below(root.sys("fs/cgroup/devices"), cgroup) / "devices.list", 1 << 20);
     if (!text)
         return std::nullopt;
     const auto rules = parse_device_rules(*text);
-    for (const auto& node : needed)
+    for (const auto& node : needed_nodes(root, wanted))
         if (!permits(rules, node.major, node.minor))
             return refusal(node)
                 .blocked_by("the device rules of pid " + std::to_string(pid) +
@@ -137,8 +136,9 @@ std::string remedy_for(const Node& node, const std::string& cgroup) {
            " rw where a systemd unit has the cgroup";
 }
 
-NodeReach reach_by_programs(const DevicePrograms& programs, std::int64_t pid, const fs::path& top,
-                            const std::string& cgroup, const std::vector<Node>& needed) {
+NodeReach reach_by_programs(const vfio::HostRoot& root, const DevicePrograms& programs,
+                            std::int64_t pid, const fs::path& top, const std::string& cgroup,
+                            const std::string& wanted) {
     NodeReach reach;
     const auto unknown = [&](const std::string& what, const std::string& why) {
         if (reach.unknown.empty())
@@ -155,6 +155,8 @@ NodeReach reach_by_programs(const DevicePrograms& programs, std::int64_t pid, co
     } catch (const std::system_error& error) {
         no_answer("the device programs of cgroup " + cgroup + " can't be asked for", error);
     }
+    // As most often there is none, and nothing more to be looked up.
+    const auto needed = ids.empty() ? std::vector<Node>() : needed_nodes(root, wanted);
     for (const auto id : ids) {
         const auto number = "device program " + std::to_string(id);
         LoadedProgram program;
@@ -225,9 +227,8 @@ NodeReach reach_of_node(const vfio::HostRoot& root, std::int64_t pid, const std:
     if (pid <= 0)
         return {};
     const auto cgroups = cgroups_of(root, pid);
-    const auto needed = needed_nodes(root, node);
     if (cgroups.devices)
-        if (auto refused = refused_by_rules(root, pid, *cgroups.devices, needed))
+        if (auto refused = refused_by_rules(root, pid, *cgroups.devices, node))
             return {std::move(refused), {}, false};
     if (!cgroups.unified)
         return {};
@@ -238,7 +239,7 @@ NodeReach reach_of_node(const vfio::HostRoot& root, std::int64_t pid, const std:
                 false};
     if (cgroups.unified->starts_with("/.."))
         return {{}, "its cgroup " + *cgroups.unified + " is outside this process's own", false};
-    return reach_by_programs(programs, pid, *top, *cgroups.unified, needed);
+    return reach_by_programs(root, programs, pid, *top, *cgroups.unified, node);
 }
 
 } // namespace kata_vfio::plugin

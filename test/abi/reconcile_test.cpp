@@ -1,76 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What reconcile makes of sandboxes whose QEMU lives or died, of what is held, and of what can't be
-// trusted. Where processes die between two steps: crash_matrix_test.cpp.
-#include "config/base/unique_fd.hpp"
-#include "test/abi/world.hpp"
+// What reconcile makes of sandboxes whose QEMU lives or died, and of what can't be trusted. What is
+// held: pending_test.cpp. Where processes die between two steps: crash_matrix_test.cpp.
+#include "test/abi/reconcile_world.hpp"
 
-#include <boost/json.hpp>
-#include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <csignal>
 
 namespace kata_vfio::abi_test {
 namespace {
 
-namespace json = boost::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr std::string_view foreign = "11111111-2222-4333-8444-555555555555";
-
-class Reconcile : public World {
-  protected:
-    Reconcile() {
-        root.populate_mtty();
-        root.populate_mdev("mtty", "mtty-1", std::string(foreign), 40);
-    }
-    /// The one sandbox of that id in the report.
-    static json::object sandbox_in(const Answer& answer, std::string_view id) {
-        for (const auto& each : answer.json.at("sandboxes").as_array())
-            if (each.at("sandbox").as_string() == id)
-                return each.as_object();
-        ADD_FAILURE() << "no sandbox " << id << " in " << answer.json;
-        return {};
-    }
-    static std::string verdict(const Answer& answer, std::string_view id = "sb1") {
-        return std::string(sandbox_in(answer, id).at("verdict").as_string());
-    }
-    static json::object device_in(const Answer& answer, std::string_view name) {
-        for (const auto& each : answer.json.at("devices").as_array())
-            if (each.at("name").as_string() == name)
-                return each.as_object();
-        ADD_FAILURE() << "no device " << name << " in " << answer.json;
-        return {};
-    }
-    static std::vector<std::string> actions(const json::object& sandbox) {
-        std::vector<std::string> texts;
-        for (const auto& each : sandbox.at("actions").as_array())
-            texts.push_back(std::string(each.at("action").as_string()) + " " +
-                            std::string(each.at("subject").as_string()));
-        return texts;
-    }
-    static Snapshot host_side(Snapshot tree) {
-        std::erase_if(tree.entries, [](const auto& e) {
-            return e.first.starts_with("run/") || e.first.starts_with("proc/");
-        });
-        return tree;
-    }
-    void expect_host_as(const Snapshot& before) const {
-        EXPECT_EQ(difference(host_side(before), host_side(snapshot())), "");
-    }
-    void die() {
-        host->close(sandbox);
-        machine->kill();
-    }
-    void process(int pid, int start) const {
-        root.write("/proc/" + std::to_string(pid) + "/stat",
-                   std::to_string(pid) + " (qemu) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 " +
-                       std::to_string(start) + " 0 0\n");
-    }
-};
 
 TEST_F(Reconcile, AHostWithNothingOnIt) {
     start();
@@ -298,91 +238,6 @@ TEST_F(Reconcile, AVgpuWhoseParentIsBeingUnboundIsPending) {
     EXPECT_EQ(device.at("why"),
               "its parent, 0000:00:02.0, is being unbound, which waits for its last user");
 }
-
-TEST_F(Reconcile, APendingRemovalFinishesByItself) {
-    start_with_sandbox();
-    restart(configuration("", "host_write = 60"));
-    const auto before = snapshot();
-    ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
-    kernel->hold_remove(std::string(uuid_a));
-    const auto detached = host->detach(sandbox, uuid_a);
-    EXPECT_EQ(detached.status, KATA_VFIO_E_REMOVAL_PENDING) << detached;
-    const auto listed = host->list("sb1");
-    ASSERT_EQ(listed.attachments.size(), 1u);
-    const auto& attachment = listed.json.at("sandboxes").at(0).at("attachments").at(0).as_object();
-    EXPECT_TRUE(attachment.at("unplugged").as_bool());
-    EXPECT_EQ(attachment.at("pending").at("pid"), 0); // nobody is to be seen in this /proc
-    const auto answer = host->reconcile();
-    EXPECT_EQ(verdict(answer), "pending");
-    EXPECT_EQ(device_in(answer, uuid_a).at("state"), "pending");
-    EXPECT_EQ(device_in(answer, uuid_a).at("owner"), "ours");
-
-    kernel->release(std::string(uuid_a));
-    host->wait_log("pending removal is finished");
-    EXPECT_EQ(host->list("sb1").attachments.size(), 0u);
-    expect_untouched(before);
-}
-
-TEST_F(Reconcile, WhatAProcessHoldsIsFinishedWhenThatEnds) {
-    start_with_sandbox();
-    const auto before = snapshot();
-    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
-    const auto child = ::fork();
-    if (child == 0)
-        for (;;)
-            ::pause();
-    root.populate_holder(child, "qemu-system-x86", "/dev/vfio/1");
-    process(child, 5);
-    const auto detached = host->detach(sandbox, gpu);
-    EXPECT_EQ(detached.status, KATA_VFIO_E_DEVICE_IN_USE) << detached;
-    const auto answer = host->reconcile();
-    EXPECT_EQ(verdict(answer), "pending");
-    const auto holder = sandbox_in(answer, "sb1").at("holder").as_object();
-    EXPECT_EQ(holder.at("pid"), child);
-    EXPECT_EQ(holder.at("command"), "qemu-system-x86");
-    EXPECT_EQ(driver_of(gpu), "vfio-pci");
-
-    root.remove_holder(child);
-    ::kill(child, SIGKILL);
-    host->wait_log("pending removal is finished");
-    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-    EXPECT_EQ(driver_of(gpu), "i915");
-    expect_untouched(before);
-}
-
-TEST_F(Reconcile, WhatAProcessHoldsIsFinishedWhenThatLetsGoAndLivesOn) {
-    start_with_sandbox();
-    const auto before = snapshot();
-    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
-    UniqueFd open(::open(root.at("/dev/vfio/1").c_str(), O_RDONLY | O_CLOEXEC));
-    ASSERT_TRUE(open);
-    root.populate_holder(4711, "qemu-system-x86", "/dev/vfio/1"); // nobody's pid: never ends
-    const auto detached = host->detach(sandbox, gpu);
-    EXPECT_EQ(detached.status, KATA_VFIO_E_DEVICE_IN_USE) << detached;
-    EXPECT_EQ(verdict(host->reconcile()), "pending");
-
-    root.remove_holder(4711);
-    EXPECT_EQ(driver_of(gpu), "vfio-pci"); // and nobody looks before it is closed
-    open.reset();
-    host->wait_log("pending removal is finished");
-    EXPECT_EQ(driver_of(gpu), "i915");
-    expect_untouched(before);
-}
-
-TEST_F(Reconcile, WhatWasHeldGoesOnAtTheNextOpen) {
-    start_with_sandbox();
-    const auto before = snapshot();
-    ASSERT_TRUE(host->attach(sandbox, gpu).ok());
-    root.populate_holder(4711, "qemu-system-x86", "/dev/vfio/1");
-    EXPECT_FALSE(host->detach(sandbox, gpu).ok());
-    host->close(sandbox);
-    root.remove_holder(4711);
-    const auto opened = host->open("sb1", "");
-    ASSERT_TRUE(opened.ok()) << opened;
-    EXPECT_EQ(host->list("sb1").attachments.size(), 0u);
-    expect_untouched(before);
-}
-
 TEST_F(Reconcile, FlagsAndStructs) {
     start();
     kata_vfio_reconcile_t options = KATA_VFIO_INIT(options);
