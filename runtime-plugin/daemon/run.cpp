@@ -6,6 +6,7 @@
 #include "qemu/qmp/proxy/unix_listener.hpp"
 #include "runtime-plugin/cli/plugin_library.hpp"
 #include "runtime-plugin/daemon/core.hpp"
+#include "runtime-plugin/daemon/grpc_log.hpp"
 #include "runtime-plugin/daemon/listener.hpp"
 #include "runtime-plugin/daemon/log.hpp"
 #include "runtime-plugin/daemon/metrics_server.hpp"
@@ -193,6 +194,7 @@ void run(const Options& options) {
     // A client that goes away is no reason to end.
     std::signal(SIGPIPE, SIG_IGN);
     ::umask(0077);
+    take_grpc_log();
     Daemon daemon(options);
     daemon.run();
 }

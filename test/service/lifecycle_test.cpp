@@ -235,6 +235,17 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
     options.pem_private_key = pem("client.key");
     const auto status = list(grpc::SslCredentials(options));
     EXPECT_TRUE(status.ok()) << text(status);
+
+    // Each of the three has left one line, and gRPC none of its own beside it.
+    daemon->wait_log("wrong version number (told once a minute)");
+    const auto log = daemon->log();
+    for (const char* why : {"peer did not return a certificate", "certificate verify failed",
+                            "wrong version number"}) {
+        const auto line = std::string("refused: a client on TCP, in the TLS handshake: ") + why;
+        const auto first = log.find(line);
+        EXPECT_NE(first, std::string::npos) << why << "\n" << log;
+        EXPECT_EQ(log.find(why), log.rfind(why)) << log;
+    }
 }
 
 TEST_F(Lifecycle, APythonClientKnowsTheApiByReflection) {
