@@ -9,6 +9,7 @@
 #include "config/keys.hpp"
 #include "config/load.hpp"
 
+#include <algorithm>
 #include <toml++/toml.h>
 
 namespace kata_vfio::config {
@@ -231,15 +232,39 @@ struct EditedFile {
     Configuration configuration;
 };
 
+/// What is wrong with the edited text was wrong before, but may have stood on another line.
+[[noreturn]] void refuse_edit(const std::filesystem::path& file, std::string_view text,
+                              std::vector<Problem> problems) {
+    auto before = inspect_as(file, text).problems;
+    for (auto& problem : problems) {
+        const auto same = std::find_if(before.begin(), before.end(), [&](const Problem& other) {
+            return other.at.file == problem.at.file && other.key == problem.key &&
+                   other.text == problem.text;
+        });
+        if (same == before.end())
+            continue;
+        problem.at = same->at;
+        before.erase(same);
+    }
+    try {
+        throw_problems(problems);
+    } catch (Failure& failure) {
+        throw failure.remedy(file.string() + " was not written: correct this first");
+    }
+    throw Failure(Errc::internal, "an edit was refused without a problem");
+}
+
 EditedFile edit_file(const std::filesystem::path& file, std::string_view table,
                      std::string_view key, std::string_view literal) {
     // A wrong value in the file is no reason to stop: it may be the one that is to be changed.
     const auto text = read_text(file);
     auto edit = set_value_in(text, table, key, literal, file.string());
-    auto configuration = load_as(file, edit.text);
+    auto found = inspect_as(file, edit.text);
+    if (!found.problems.empty())
+        refuse_edit(file, text, std::move(found.problems));
     if (edit.kind != EditKind::none)
         write_atomically(file, edit.text);
-    return {std::move(edit), std::move(configuration)};
+    return {std::move(edit), std::move(found.configuration)};
 }
 
 } // namespace

@@ -145,8 +145,6 @@ Configuration load(const fs::path& file) {
     return load_as(file, read_text(file));
 }
 
-namespace {
-
 Inspected inspect_as(const fs::path& file, std::string_view text) {
     Inspected found;
     auto& [configuration, problems] = found;
@@ -163,8 +161,6 @@ Inspected inspect_as(const fs::path& file, std::string_view text) {
     }
     return found;
 }
-
-} // namespace
 
 Inspected inspect(const fs::path& file) {
     return inspect_as(file, read_text(file));

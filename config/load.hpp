@@ -40,6 +40,9 @@ struct Inspected {
 /// too.
 Inspected inspect(const std::filesystem::path& file);
 
+/// As inspect(), with `text` in the place of the file's bytes.
+Inspected inspect_as(const std::filesystem::path& file, std::string_view text);
+
 /// The bytes of one configuration file: a regular file of at most 1 MiB, links followed. Throws
 /// Failure(config_invalid) saying what else it is.
 std::string read_text(const std::filesystem::path& file);

@@ -2,6 +2,7 @@
 #include "runtime-plugin/cli/bind.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/text.hpp"
 #include "runtime-plugin/cli/bound_record.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
@@ -23,6 +24,24 @@ vfio::BindRecord truer(const std::optional<vfio::BindRecord>& kept, vfio::BindRe
     return found;
 }
 
+/// What `bind` takes: a near miss of another kind, the host bridge say, is no help to anybody.
+vfio::PciFunction function_to_bind(const vfio::HostRoot& root, const vfio::PciAddress& address) {
+    try {
+        return vfio::read_function(root, address);
+    } catch (Failure& failure) {
+        if (failure.code() != Errc::device_not_found)
+            throw;
+        std::vector<std::string> displays;
+        for (const auto& function : vfio::list_functions(root))
+            if (function.is_display())
+                displays.push_back(function.address.text());
+        const auto near = nearest(address.text(), displays);
+        throw failure.remedy((near.empty() ? "" : "did you mean " + near + "? ") +
+                             std::string("kata-vfio gpus --all lists them; one that was "
+                                         "hot-removed comes back by echo 1 > /sys/bus/pci/rescan"));
+    }
+}
+
 /// After a failed bind: the record is needed as long as the function is not as it was.
 void settle_record(const Host& host, const BoundRecords& records, const vfio::BindRecord& written) {
     const auto now = vfio::read_function(host.root, written.address);
@@ -35,7 +54,7 @@ void settle_record(const Host& host, const BoundRecords& records, const vfio::Bi
 
 BindReport bind_function(const Host& host, const std::string& bdf, const GivenUp& given_up) {
     const auto address = vfio::PciAddress::require(bdf);
-    const auto function = vfio::read_function(host.root, address);
+    const auto function = function_to_bind(host.root, address);
     const int group = vfio::group_of(host.root, address);
     host.require_unclaimed(address.text(), plugin::function_claim(address.text()), group);
 

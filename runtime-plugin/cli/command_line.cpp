@@ -121,6 +121,22 @@ void Parser::split_annotations() {
     }
 }
 
+namespace {
+
+/// The verb that stands where --config's FILE should, with no verb left behind it; "" for none.
+std::string verb_taken_as_file(const CLI::App& app, const std::vector<std::string>& args) {
+    if (!app.get_subcommands().empty())
+        return {};
+    const auto option = std::find(args.begin(), args.end(), "--config");
+    if (option == args.end() || option + 1 == args.end())
+        return {};
+    const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+    const auto is_it = [&](const CLI::App* verb) { return verb->get_name() == option[1]; };
+    return std::any_of(verbs.begin(), verbs.end(), is_it) ? option[1] : std::string();
+}
+
+} // namespace
+
 CommandHelp command_help() {
     return command_help(Parser().app());
 }
@@ -133,6 +149,11 @@ std::variant<Arguments, Information> parse(const std::vector<std::string>& args)
         if (const auto unknown = unknown_word(parser.app(), args))
             throw Failure(*unknown);
         const auto& deepest = parser.deepest();
+        if (const auto taken = verb_taken_as_file(parser.app(), args); !taken.empty())
+            throw Failure(Errc::invalid_argument,
+                          "no verb is left: --config took " + quoted(taken) + " as its FILE")
+                .during("usage")
+                .remedy("name the file behind --config: kata-vfio --config FILE " + taken);
         throw Failure(Errc::invalid_argument, error.what())
             .during(deepest.empty() ? "usage" : deepest)
             .remedy("see kata-vfio " + (deepest.empty() ? "" : deepest + " ") + "--help");

@@ -104,7 +104,17 @@ int config_check(const Arguments& arguments, Io& io) {
 
 int config_enable(const Arguments& arguments, Io& io) {
     const auto file = file_of(arguments);
-    const auto result = config::enable(file);
+    const auto enable = [&] {
+        try {
+            return config::enable(file);
+        } catch (const Failure&) {
+            std::error_code ignored;
+            if (!arguments.json && std::filesystem::is_regular_file(file, ignored))
+                tell_warnings(config::inspect(file).configuration.warnings, io);
+            throw;
+        }
+    };
+    const auto result = enable();
     if (arguments.json) {
         json::object object{{"file", file.string()},
                             {"edit", config::name(result.edit.kind)},

@@ -52,7 +52,9 @@ Requirement groups(const HostFacts& facts) {
             any ? Verdict::pass : Verdict::fail,
             any ? std::to_string(facts.iommu_groups) + " in /sys/kernel/iommu_groups"
                 : "none in /sys/kernel/iommu_groups",
-            any ? "" : "turn VT-d (AMD-Vi) on in the firmware, and boot with intel_iommu=on"};
+            any               ? ""
+            : facts.cpu.amd() ? "turn AMD-Vi (IOMMU) on in the firmware"
+                              : "turn VT-d on in the firmware, and boot with intel_iommu=on"};
 }
 
 bool viable(const HostFacts::Gpu& gpu) {

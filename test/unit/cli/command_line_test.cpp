@@ -52,6 +52,11 @@ TEST(CommandLine, VerbsAndTheirOperands) {
     EXPECT_EQ(arguments({"xml", "check", "s1"}).verb, Verb::xml_check);
 }
 
+TEST(CommandLine, AVerbThatConfigTookForItsFileIsNamed) {
+    EXPECT_THAT(refusal({"--config", "list"}), HasSubstr("--config took 'list' as its FILE"));
+    EXPECT_THAT(refusal({"--config", "f.toml"}), HasSubstr("A subcommand is required"));
+}
+
 TEST(CommandLine, GlobalOptionsStandBeforeAndBehindTheVerb) {
     for (const auto& args : {std::vector<std::string>{"--json", "--config", "c", "list", "s1"},
                              {"list", "s1", "--json", "--config", "c"},

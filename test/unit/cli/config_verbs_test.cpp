@@ -130,6 +130,17 @@ TEST_F(ConfigVerbs, EnableTellsOfAMisspeltKeyThatIsLeft) {
     EXPECT_EQ(json.at("warnings").as_array().size(), 1u);
 }
 
+TEST_F(ConfigVerbs, ARefusedEnableNamesThePlaceInTheFileAsItIs) {
+    const std::string text = "[hypervisor.qemu]\nmachine_typo = 1\nkernel = 7\n";
+    const auto file = write(text);
+    const auto done = run({"config", "enable"});
+    EXPECT_EQ(done.status, 3);
+    EXPECT_THAT(done.err, HasSubstr(file + ":3:10 kernel"));
+    EXPECT_THAT(done.err, HasSubstr("was not written"));
+    EXPECT_THAT(done.out, HasSubstr("warning: " + file + ":2:"));
+    EXPECT_EQ(root.read("/etc/kata-containers/configuration.toml"), text);
+}
+
 TEST_F(ConfigVerbs, EnableTellsWhatIsStillInTheWay) {
     write("[hypervisor.qemu]\nmachine_type = \"q35\"\nhotplug_vfio_on_root_bus = false\n");
     const auto done = run({"config", "enable"});

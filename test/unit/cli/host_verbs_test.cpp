@@ -177,6 +177,16 @@ TEST_F(HostVerbs, WhatASandboxHasIsNotTouched) {
     EXPECT_TRUE(root.exists("/sys/bus/mdev/devices/" + std::string(uuid)));
 }
 
+TEST_F(HostVerbs, BindOfAnAbsentOneSuggestsDisplaysOnly) {
+    root.populate_function(
+        {.address = "0000:00:00.0", .class_code = 0x060000, .driver = "", .group = 7});
+    const auto bridge = run({"bind", "0000:00:00.1"});
+    EXPECT_EQ(bridge.status, 4);
+    EXPECT_THAT(bridge.err, testing::Not(HasSubstr("did you mean 0000:00:00.0")));
+    EXPECT_THAT(bridge.err, HasSubstr("kata-vfio gpus --all"));
+    EXPECT_THAT(run({"bind", "0000:00:03.0"}).err, HasSubstr("did you mean 0000:00:02.0?"));
+}
+
 TEST_F(HostVerbs, BindAndRestore) {
     fake::FakeKernel kernel(root);
     const auto bound = ok({"bind", gpu});

@@ -106,6 +106,15 @@ TEST(Requirements, MdevDeviceWasDroppedFromNewerKernels) {
     EXPECT_EQ(line(facts, "kernel_option.CONFIG_VFIO_MDEV").verdict, Verdict::fail);
 }
 
+TEST(Requirements, AnAmdHostIsNotAdvisedIntelsOption) {
+    auto facts = good_host();
+    facts.iommu_groups = 0;
+    EXPECT_THAT(line(facts, "iommu.groups").fix, HasSubstr("intel_iommu=on"));
+    facts.cpu = Cpu();
+    facts.cpu.vendor = "AuthenticAMD";
+    EXPECT_EQ(line(facts, "iommu.groups").fix, "turn AMD-Vi (IOMMU) on in the firmware");
+}
+
 TEST(Requirements, IntelIommu) {
     auto facts = good_host();
     facts.command_line = KernelCommandLine::parse("ro");
