@@ -242,7 +242,7 @@ TEST_F(EditFile, NothingIsWrittenThatDoesNotLoad) {
     constexpr auto text = "[hypervisor.qemu]\ndefault_memory = \"2G\"\n";
     const auto file = dir_.write("configuration.toml", text);
     EXPECT_THAT(dir_.relative(thrown([&] { enable(file); })),
-                StartsWith("config_invalid: configuration.toml:3:18 default_memory: "));
+                StartsWith("config_invalid: configuration.toml:2:18 default_memory: "));
     EXPECT_THAT(thrown([&] { set_value(file, table, "default_memory", "true"); }),
                 HasSubstr("must be a whole number (MiB), is true"));
     EXPECT_EQ(slurp(file), text);
