@@ -182,12 +182,8 @@ class Machine {
             throw NotUnderstood();
         return registers_[now.dst];
     }
-    const Value& source(const Instruction& now) const {
-        if (now.src > 10)
-            throw NotUnderstood();
-        return registers_[now.src];
-    }
-    const Value& operand_base(std::uint8_t number) const {
+    const Value& source(const Instruction& now) const { return value_of(now.src); }
+    const Value& value_of(std::uint8_t number) const {
         if (number > 10)
             throw NotUnderstood();
         return registers_[number];
@@ -253,7 +249,7 @@ class Machine {
     }
 
     void store(const Instruction& now, std::uint64_t number) {
-        const auto& base = operand_base(now.dst);
+        const auto& base = value_of(now.dst);
         if (BPF_MODE(now.code) != BPF_MEM || base.kind != Value::Kind::stack)
             throw NotUnderstood();
         const auto width = width_of(now.code);
@@ -276,7 +272,7 @@ class Machine {
         const auto operation = static_cast<std::uint8_t>(BPF_OP(now.code));
         bool taken = true;
         if (operation != BPF_JA) {
-            const auto left = require_number(operand_base(now.dst));
+            const auto left = require_number(value_of(now.dst));
             const auto right = BPF_SRC(now.code) == BPF_X
                                    ? require_number(source(now))
                                    : static_cast<std::uint64_t>(std::int64_t{now.immediate});

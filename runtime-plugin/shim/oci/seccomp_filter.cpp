@@ -34,7 +34,7 @@ using Context = std::unique_ptr<void, Release>;
 
 void must(int result, const std::string& what) {
     if (result < 0)
-        throw wrong("" + what + ": " + std::strerror(-result));
+        throw wrong(what + ": " + std::strerror(-result));
 }
 
 /// "SCMP_ARCH_X86_64" -> SCMP_ARCH_X86_64
