@@ -40,12 +40,12 @@ class Place {
         function.driver = "vfio-pci";
         function.group = 41;
         root.populate_function(function);
-        fake::FunctionSpec physical;
-        physical.address = std::string(physical_function);
-        physical.driver = "xe";
-        physical.group = 42;
-        physical.total_functions = 3;
-        root.populate_function(physical);
+        fake::FunctionSpec sriov;
+        sriov.address = std::string(physical_function);
+        sriov.driver = "xe";
+        sriov.group = 42;
+        sriov.total_functions = 3;
+        root.populate_function(sriov);
         kernel = std::make_unique<fake::FakeKernel>(root);
         machine.fill_bus(3);
         config = root.path() / "configuration.toml";

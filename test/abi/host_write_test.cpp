@@ -11,18 +11,9 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-constexpr std::string_view physical = "0000:01:00.0";
-
 class HostWriteFails : public World {
   protected:
-    HostWriteFails() {
-        fake::FunctionSpec spec;
-        spec.address = std::string(physical);
-        spec.driver = "xe";
-        spec.group = 20;
-        spec.total_functions = 3;
-        root.populate_function(spec);
-    }
+    HostWriteFails() { populate_physical(); }
     /// From now on the kernel refuses what is written to it, as far as a file can: with EISDIR. The
     /// codes and texts of a real kernel's errnos are the unit tests' (vfio, mdev).
     void refuse(const std::string& control) {

@@ -12,18 +12,9 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::string_view physical = "0000:01:00.0";
-
 class Sriov : public World {
   protected:
-    Sriov() {
-        fake::FunctionSpec spec;
-        spec.address = std::string(physical);
-        spec.driver = "xe";
-        spec.group = 20;
-        spec.total_functions = 3;
-        root.populate_function(spec);
-    }
+    Sriov() { populate_physical(); }
     std::string enabled() const {
         std::string names;
         for (int i = 0; root.exists(path("virtfn" + std::to_string(i))); ++i)

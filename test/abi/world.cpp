@@ -76,6 +76,15 @@ void World::forget_bus() {
     machine->refuse_device_add("");
 }
 
+void World::populate_physical() {
+    fake::FunctionSpec spec;
+    spec.address = std::string(physical);
+    spec.driver = "xe";
+    spec.group = 20;
+    spec.total_functions = 3;
+    root.populate_function(spec);
+}
+
 Snapshot World::snapshot() const {
     if (kernel)
         (void)kernel->log(); // waits for what it has in hand: a directory it is clearing away

@@ -18,6 +18,7 @@
 namespace kata_vfio::abi_test {
 
 inline constexpr std::string_view gpu = "0000:00:02.0";
+inline constexpr std::string_view physical = "0000:01:00.0";
 inline constexpr std::string_view type8 = "i915-GVTg_V4_8";
 inline constexpr std::string_view uuid_a = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 inline constexpr std::string_view uuid_b = "a297db4a-f4c2-11e6-90f6-d3b88d6c9525";
@@ -48,6 +49,9 @@ class World : public ::testing::Test {
     /// The next attach asks QEMU for its root bus again: after a plug that failed, nothing is taken
     /// as known.
     void forget_bus();
+
+    /// `physical`, a function with room for 3 virtual ones, on its driver.
+    void populate_physical();
 
     Snapshot snapshot() const;
     /// Fails the test when `call` changed anything below the host root.
