@@ -15,12 +15,13 @@ namespace kata_vfio::mdev {
 namespace fs = std::filesystem;
 namespace {
 
-std::optional<fs::path> node_of(const vfio::HostRoot& root, const fs::path& dir,
+std::optional<fs::path> node_of(const vfio::HostRoot& root, const std::string& dir,
                                 std::optional<int> group) {
-    if (group && fs::exists(vfio::group_node(root, *group)))
-        return root.told(vfio::group_node(root, *group));
+    if (group)
+        if (const auto node = vfio::group_node(root, *group); fs::exists(node))
+            return root.told(node);
     // A kernel without CONFIG_VFIO_GROUP has the device's own node only.
-    for (const auto& cdev : vfio::names_in(dir / "vfio-dev"))
+    for (const auto& cdev : vfio::names_in(dir + "/vfio-dev"))
         if (const auto node = root.dev("vfio/devices") / cdev; fs::exists(node))
             return root.told(node);
     return std::nullopt;
@@ -31,12 +32,12 @@ std::string on_bus(const Uuid& uuid) {
 }
 
 MdevDevice read_device(const vfio::HostRoot& root, const Uuid& uuid, std::string parent,
-                       const fs::path& dir) {
+                       const std::string& dir) {
     MdevDevice device{.uuid = uuid,
                       .parent = std::move(parent),
-                      .type = vfio::link_name(dir / "mdev_type").value_or(""),
+                      .type = vfio::link_name(dir + "/mdev_type").value_or(""),
                       .iommu_group = vfio::group_link(dir),
-                      .sysfs = root.told(root.sys(on_bus(uuid))),
+                      .sysfs = "/sys/" + on_bus(uuid),
                       .node = std::nullopt,
                       .state = MdevDevice::State::present};
     device.node = node_of(root, dir, device.iommu_group);
@@ -45,7 +46,7 @@ MdevDevice read_device(const vfio::HostRoot& root, const Uuid& uuid, std::string
 
 MdevDevice load(const vfio::HostRoot& root, const Uuid& uuid, const std::string& parent,
                 const fs::path& dir) {
-    auto device = read_device(root, uuid, parent, dir);
+    auto device = read_device(root, uuid, parent, dir.native());
     // Of all names the kernel takes the one on the bus away first and the directory last. (While a
     // device is being made it has both, and only mdev_type is missing yet.)
     if (!fs::exists(fs::symlink_status(root.sys(on_bus(uuid)))))
@@ -56,7 +57,7 @@ MdevDevice load(const vfio::HostRoot& root, const Uuid& uuid, const std::string&
 /// As it is on the bus, whose link names its parent (.../PARENT/UUID): a look at each parent less.
 /// None of one that is being made or removed, or is not there.
 std::optional<MdevDevice> find_on_bus(const vfio::HostRoot& root, const Uuid& uuid) {
-    const auto dir = root.sys(on_bus(uuid));
+    const auto dir = root.text("sys", on_bus(uuid));
     const auto target = vfio::link_target(dir).value_or("");
     const auto parts = split(target, '/');
     if (parts.size() < 2)

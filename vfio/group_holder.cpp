@@ -92,7 +92,7 @@ struct Opened {
 };
 
 Opened open_group(const HostRoot& root, int group) {
-    const auto node = group_node(root, group);
+    const auto node = root.text("dev", "vfio/" + std::to_string(group));
     UniqueFd fd(::open(node.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd && errno == EBUSY)
         return {true, UniqueFd()};

@@ -26,11 +26,21 @@ class HostRoot {
     std::filesystem::path boot(std::string_view below = {}) const { return at("boot", below); }
     std::filesystem::path lib(std::string_view below = {}) const { return at("lib", below); }
 
+    /// As a text, for one that is only to be opened: a path takes itself apart, component by
+    /// component, which costs more than the system call it is for.
+    std::string text(std::string_view top, std::string_view below) const {
+        std::string text = root_.native();
+        for (const auto part : {top, below})
+            if (!part.empty())
+                text.append(text.ends_with('/') ? "" : "/").append(part);
+        return text;
+    }
+
     /// Shared by all copies of this root.
     WatchPool& watches() const noexcept { return *watches_; }
 
     const std::filesystem::path& root() const noexcept { return root_; }
-    bool is_real() const { return root_ == "/"; }
+    bool is_real() const { return root_.native() == "/"; }
 
     /// The path as the host itself names it: /tmp/fake/sys/bus -> /sys/bus.
     std::filesystem::path told(const std::filesystem::path& path) const {
@@ -45,11 +55,7 @@ class HostRoot {
   private:
     std::filesystem::path at(std::string_view top, std::string_view below) const {
         // One string, parsed once: each operator/ of libstdc++ copies the list of components.
-        std::string text = root_.native();
-        for (const auto part : {top, below})
-            if (!part.empty())
-                text.append(text.ends_with('/') ? "" : "/").append(part);
-        return text;
+        return text(top, below);
     }
 
     std::filesystem::path root_;

@@ -57,8 +57,8 @@ Failure no_iommu_here(const HostRoot& root) {
 
 } // namespace
 
-std::optional<int> group_link(const fs::path& device_dir) {
-    const auto name = link_name(device_dir / "iommu_group");
+std::optional<int> group_link(const std::string& device_dir) {
+    const auto name = link_name(device_dir + "/iommu_group");
     return name ? group_number(*name) : std::nullopt;
 }
 

@@ -39,7 +39,7 @@ int group_of(const HostRoot& root, const PciAddress& address);
 
 /// The group number an `iommu_group` link at `device_dir` (a path below the root) points to; none
 /// when there is no such link or it names no number.
-std::optional<int> group_link(const std::filesystem::path& device_dir);
+std::optional<int> group_link(const std::string& device_dir);
 
 /// A group member that keeps the group from being given to a guest.
 struct Blocker {

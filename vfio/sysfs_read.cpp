@@ -68,7 +68,7 @@ std::optional<std::uint64_t> number_attribute(const fs::path& file, int base) {
     return text ? number(*text, base) : std::nullopt;
 }
 
-std::optional<std::string> link_target(const fs::path& link) {
+std::optional<std::string> link_target(const std::string& link) {
     char buffer[4096];
     const auto n = ::readlink(link.c_str(), buffer, sizeof buffer);
     if (n <= 0)
@@ -76,7 +76,7 @@ std::optional<std::string> link_target(const fs::path& link) {
     return std::string(buffer, static_cast<std::size_t>(n));
 }
 
-std::optional<std::string> link_name(const fs::path& link) {
+std::optional<std::string> link_name(const std::string& link) {
     auto target = link_target(link);
     if (target)
         target->erase(0, target->rfind('/') + 1);

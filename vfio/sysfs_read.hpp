@@ -24,10 +24,10 @@ std::optional<std::uint64_t> number(std::string_view text, int base = 10);
 std::optional<std::uint64_t> number_attribute(const std::filesystem::path& file, int base = 10);
 
 /// What a symbolic link points to, as it stands there; none when it is no link.
-std::optional<std::string> link_target(const std::filesystem::path& link);
+std::optional<std::string> link_target(const std::string& link);
 
 /// The last component of what a symbolic link points to; none when it is no link.
-std::optional<std::string> link_name(const std::filesystem::path& link);
+std::optional<std::string> link_name(const std::string& link);
 
 /// The names in a directory, sorted; empty when it is not there. Throws Failure for any other
 /// error.

@@ -146,7 +146,7 @@ std::ostream& operator<<(std::ostream& out, NodeKind kind) {
 }
 
 fs::path group_node(const HostRoot& root, int group) {
-    return root.dev("vfio") / std::to_string(group);
+    return root.dev("vfio/" + std::to_string(group));
 }
 
 bool has_iommufd(const HostRoot& root) {

@@ -58,10 +58,15 @@ std::optional<std::string> read_file(const fs::path& path, std::size_t limit) {
 
 Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mode)
     : target_(path) {
-    std::error_code ec;
-    // is_symlink() sets ec for a file that is not there yet, which is no error here.
-    if (fs::is_symlink(path, ec) && (target_ = fs::canonical(path, ec), ec))
-        throw host_failure(ec.value(), "can't follow the link " + path.string());
+    struct stat old {};
+    bool exists = ::lstat(target_.c_str(), &old) == 0;
+    if (exists && S_ISLNK(old.st_mode)) {
+        std::error_code ec;
+        target_ = fs::canonical(path, ec);
+        if (ec)
+            throw host_failure(ec.value(), "can't follow the link " + path.string());
+        exists = ::stat(target_.c_str(), &old) == 0;
+    }
     if (target_.is_relative())
         target_ = fs::absolute(target_);
 
@@ -70,8 +75,6 @@ Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mo
     if (!fd)
         throw host_failure(errno, "can't make a file in " + target_.parent_path().string());
     try {
-        struct stat old {};
-        const bool exists = ::stat(target_.c_str(), &old) == 0;
         if (::fchmod(fd.get(), exists ? old.st_mode & 07777 : mode) != 0)
             throw host_failure(errno, "can't set the mode of " + name);
         if (exists && (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
@@ -81,6 +84,8 @@ Replacement::Replacement(const fs::path& path, std::string_view bytes, mode_t mo
         in_memory_ = in_memory(fd.get());
         if (!in_memory_ && ::fsync(fd.get()) != 0)
             throw host_failure(errno, "can't sync " + target_.string());
+        if (struct stat written{}; in_memory_ && ::fstat(fd.get(), &written) == 0)
+            stamp_.emplace(written);
     } catch (...) {
         ::unlink(name.c_str());
         throw;

@@ -86,6 +86,10 @@ std::string claim_line(const Claim& claim) {
 
 void Claims::take(const std::vector<std::string>& names, const Claim& owner) const {
     const auto held = directory_.lock();
+    if (names.size() == 1 && write(names.front(), owner, O_EXCL)) { // as most often
+        crash_point(CrashPoint::claims_one_taken);
+        return;
+    }
     std::vector<std::string> missing;
     for (const auto& name : names) {
         const auto other = owning(name);
@@ -98,15 +102,15 @@ void Claims::take(const std::vector<std::string>& names, const Claim& owner) con
             missing.push_back(name);
     }
     for (const auto& name : missing) {
-        write(name, owner);
+        write(name, owner, O_TRUNC);
         crash_point(CrashPoint::claims_one_taken);
     }
 }
 
-void Claims::write(const std::string& name, const Claim& claim) const {
+bool Claims::write(const std::string& name, const Claim& claim, int how) const {
     const auto path = file(name);
     const auto open = [&] {
-        return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        return UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600));
     };
     // Neither synced nor renamed into place: the lock keeps readers away, a claim cut off by a kill
     // is nobody's (parse_claim()), and after a power cut no device is attached to anything.
@@ -115,38 +119,38 @@ void Claims::write(const std::string& name, const Claim& claim) const {
         directory_.ensure(directory_.claims());
         fd = open();
     }
+    if (!fd && errno == EEXIST)
+        return false;
     if (!fd)
-        throw host_failure(errno, "can't make the claim " + path.string());
+        throw host_failure(errno, "can't make the claim " + path);
     const auto line = claim_line(claim);
     if (const int error = write_fault(CrashPoint::claims_write)) {
         ::unlink(path.c_str());
-        throw host_failure(error, "can't write the claim " + path.string());
+        throw host_failure(error, "can't write the claim " + path);
     }
     const auto n = ::write(fd.get(), line.data(), line.size());
     if (n == static_cast<ssize_t>(line.size()))
-        return;
+        return true;
     const int error = n < 0 ? errno : ENOSPC;
     ::unlink(path.c_str());
-    throw host_failure(error, "can't write the claim " + path.string());
+    throw host_failure(error, "can't write the claim " + path);
 }
 
 void Claims::drop(const std::string& name, const std::string& sandbox) const {
     const auto held = directory_.lock();
     const auto path = file(name);
-    if (!distrust(path).empty())
-        return; // reconcile's to put aside
-    const auto text = read_file(path, 4096);
-    if (!text)
-        return;
+    const auto there = read_own(path, 4096);
+    if (!there.bytes)
+        return; // or reconcile's to put aside
     try {
-        const auto claim = parse_claim(*text);
+        const auto claim = parse_claim(*there.bytes);
         if (claim && claim->sandbox != sandbox)
             return;
     } catch (const std::invalid_argument&) {
         return; // so is this
     }
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-        throw host_failure(errno, "can't remove the claim " + path.string());
+        throw host_failure(errno, "can't remove the claim " + path);
 }
 
 bool Claims::drop_dead(const std::string& name, const Claim& claim) const {
@@ -154,23 +158,23 @@ bool Claims::drop_dead(const std::string& name, const Claim& claim) const {
     if (read(name) != claim || life(claim) == ClaimLife::living)
         return false;
     if (::unlink(file(name).c_str()) != 0 && errno != ENOENT)
-        throw host_failure(errno, "can't remove the claim " + file(name).string());
+        throw host_failure(errno, "can't remove the claim " + file(name));
     return true;
 }
 
 std::optional<Claim> Claims::read(const std::string& name) const {
     const auto corrupt = [&](std::string why) {
-        return Failure(Errc::state_corrupt, file(name).string() + " is not a claim")
+        return Failure(Errc::state_corrupt, file(name) + " is not a claim")
             .said(std::move(why))
             .remedy("kata-vfio reconcile puts it aside");
     };
-    if (auto why = distrust(file(name)); !why.empty())
-        throw corrupt(std::move(why));
-    const auto text = read_file(file(name), 4096);
-    if (!text)
+    auto there = read_own(file(name), 4096);
+    if (!there.distrust.empty())
+        throw corrupt(std::move(there.distrust));
+    if (!there.bytes)
         return std::nullopt;
     try {
-        return parse_claim(*text);
+        return parse_claim(*there.bytes);
     } catch (const std::exception& error) {
         throw corrupt(error.what());
     }

@@ -78,11 +78,14 @@ class Claims {
     /// Names of the files, sorted.
     std::vector<std::string> names() const;
 
-    std::filesystem::path file(const std::string& name) const { return directory_.claims() / name; }
+    std::string file(const std::string& name) const {
+        return directory_.path().native() + "/claims/" + name;
+    }
 
   private:
     std::optional<Claim> owning(const std::string& name) const;
-    void write(const std::string& name, const Claim& claim) const;
+    /// `how`: O_TRUNC, or O_EXCL; false: with that, there is one already.
+    bool write(const std::string& name, const Claim& claim, int how) const;
 
     const StateDir& directory_;
     vfio::HostRoot root_;

@@ -57,7 +57,8 @@ struct Cgroups {
 };
 Cgroups cgroups_of(const vfio::HostRoot& root, std::int64_t pid) {
     Cgroups found;
-    const auto text = read_file(root.proc(std::to_string(pid)) / "cgroup", 65536).value_or("");
+    const auto text =
+        read_file(root.text("proc", std::to_string(pid) + "/cgroup"), 65536).value_or("");
     for (const auto line : split(text, '\n')) { // "5:devices:/kata/s1", "0::/kata/s1"
         const auto parts = split(line, ':');
         if (parts.size() < 3)

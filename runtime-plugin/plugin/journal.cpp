@@ -30,19 +30,19 @@ Failure corrupt(const fs::path& file, std::size_t line, std::string why) {
 
 } // namespace
 
-Journal::Journal(fs::path sandbox_directory) : directory_(std::move(sandbox_directory)) {}
+Journal::Journal(fs::path sandbox_directory)
+    : directory_(std::move(sandbox_directory)), file_(directory_.native() + "/" + file_name) {}
 
 void Journal::begin(std::string_view operation, const std::vector<std::string>& ids) {
-    const auto path = directory_ / file_name;
     operation_ = operation;
     steps_.clear();
     size_ = 0;
     waiting_.clear();
     if (const int error = write_fault(CrashPoint::journal_begin_write))
-        throw host_failure(error, "can't start the journal " + path.string());
-    fd_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+        throw host_failure(error, "can't start the journal " + file_);
+    fd_.reset(::open(file_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
     if (!fd_)
-        throw host_failure(errno, "can't start the journal " + path.string());
+        throw host_failure(errno, "can't start the journal " + file_);
     in_memory_ = in_memory(fd_.get());
     json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
     line["ids"] = json::value_from(ids);
@@ -62,9 +62,9 @@ void Journal::intend(const std::vector<Step>& steps) {
     }
     const bool with_done = !waiting_.empty() && !steps_.empty();
     if (const int error = with_done ? write_fault(CrashPoint::journal_done_write) : 0)
-        throw host_failure(error, "can't write " + (directory_ / file_name).string());
+        throw host_failure(error, "can't write " + file_);
     if (const int error = write_fault(CrashPoint::journal_intent_write))
-        throw host_failure(error, "can't write " + (directory_ / file_name).string());
+        throw host_failure(error, "can't write " + file_);
     append(lines);
     steps_.insert(steps_.end(), steps.begin(), steps.end());
 }
@@ -81,7 +81,7 @@ void Journal::withdraw() {
     // First in memory: an undo in this process must not take the step even if the disk is full.
     steps_.pop_back();
     if (const int error = write_fault(CrashPoint::journal_withdraw_write))
-        throw host_failure(error, "can't write " + (directory_ / file_name).string());
+        throw host_failure(error, "can't write " + file_);
     append(json::serialize(line) + "\n");
 }
 
@@ -90,11 +90,9 @@ void Journal::clear() {
     steps_.clear();
     waiting_.clear();
     if (const int error = write_fault(CrashPoint::journal_clear_write))
-        throw host_failure(error, "can't remove " + (directory_ / file_name).string());
-    std::error_code ec;
-    fs::remove(directory_ / file_name, ec);
-    if (ec)
-        throw host_failure(ec.value(), "can't remove " + (directory_ / file_name).string());
+        throw host_failure(error, "can't remove " + file_);
+    if (::unlink(file_.c_str()) != 0 && errno != ENOENT)
+        throw host_failure(errno, "can't remove " + file_);
     if (!in_memory_)
         sync_directory(directory_);
     crash_point(CrashPoint::journal_cleared);
@@ -109,25 +107,25 @@ void Journal::append(std::string_view last) {
         // What there was room for would run into the next line; where that can't be helped, the
         // next line makes it a corrupt journal, which is seen.
         if (n > 0 && ::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0)
-            throw host_failure(error, "can't write " + (directory_ / file_name).string() +
+            throw host_failure(error, "can't write " + file_ +
                                           ", nor take back what was written of a line");
-        throw host_failure(error, "can't write " + (directory_ / file_name).string());
+        throw host_failure(error, "can't write " + file_);
     }
     size_ += lines.size();
     waiting_.clear();
     if (!in_memory_ && ::fdatasync(fd_.get()) != 0)
-        throw host_failure(errno, "can't sync " + (directory_ / file_name).string());
+        throw host_failure(errno, "can't sync " + file_);
 }
 
 std::optional<LeftJournal> read_journal(const fs::path& sandbox_directory) {
-    const auto path = sandbox_directory / file_name;
-    if (auto why = distrust(path); !why.empty())
-        throw corrupt(path, 1, std::move(why));
-    const auto bytes = read_file(path);
-    if (!bytes)
+    const auto path = sandbox_directory.native() + "/" + file_name;
+    auto read = read_own(path);
+    if (!read.distrust.empty())
+        throw corrupt(path, 1, std::move(read.distrust));
+    if (!read.bytes)
         return std::nullopt;
     LeftJournal journal;
-    auto lines = split(*bytes, '\n');
+    auto lines = split(*read.bytes, '\n');
     lines.pop_back(); // empty after the last newline, or the torn line
     for (std::size_t i = 0; i < lines.size(); ++i) {
         try {

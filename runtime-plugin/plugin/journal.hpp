@@ -46,6 +46,7 @@ class Journal {
     void append(std::string_view last);
 
     std::filesystem::path directory_;
+    std::string file_;
     UniqueFd fd_;
     bool in_memory_ = false; ///< its file system is: a sync does nothing there
     std::size_t size_ = 0;   ///< of the whole lines in the file

@@ -24,7 +24,7 @@ Sandbox::Sandbox(Context& context, std::string id)
 asio::awaitable<Sandbox::Locked> Sandbox::lock() {
     auto turn = co_await turnstile_.enter();
     auto held = context_.state.lock_sandbox(id_);
-    auto state = load_state(context_.state.sandbox(id_));
+    auto state = known_.load(context_.state.sandbox(id_));
     if (!state) {
         // Released meanwhile: taking the lock has made its directory again.
         context_.state.remove_sandbox(id_);

@@ -148,7 +148,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     boost::asio::awaitable<std::optional<Failure>> settle(SandboxState& state, Patience patience,
                                                           const Caller& caller);
     /// Saves the state; that only its directory could not be synced is a warning in the log.
-    void save(const SandboxState& state) const;
+    void save(const SandboxState& state);
     /// Resolves the request and, unless it is a dry run, takes all steps on the host. Throws with
     /// what was begun in the journal. `bus` is as it was looked at: it has room for all targets.
     boost::asio::awaitable<std::vector<Target>> prepare(Journal& journal, const SandboxState& state,
@@ -241,6 +241,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
     Context& context_;
     std::string id_;
+    KnownState known_;
     Turnstile turnstile_;
     std::shared_ptr<qemu::Monitor> monitor_;
     /// The process behind it, to tell one that has ended from one that can't be reached; 0: not

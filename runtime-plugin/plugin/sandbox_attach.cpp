@@ -85,7 +85,9 @@ asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const Attac
         co_await plug(journal, targets, caller, write_record);
         if (unwritten)
             std::rethrow_exception(unwritten);
-        if (const auto unsynced = commit_state(*record))
+        const auto unsynced = commit_state(*record);
+        known_.wrote(*record, attached);
+        if (unsynced)
             context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
         crash_point(CrashPoint::attach_recorded);
         state = std::move(attached);

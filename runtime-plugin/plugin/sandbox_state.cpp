@@ -98,6 +98,11 @@ SandboxState from_json(const json::object& object) {
     return state;
 }
 
+/// Appended to the text: operator/ of a path would take it apart first.
+std::string state_file(const std::filesystem::path& sandbox_directory) {
+    return sandbox_directory.native() + "/state.json";
+}
+
 Failure corrupt(const std::filesystem::path& file, const std::string& why) {
     return Failure(Errc::state_corrupt, file.string() + " is not a sandbox's state")
         .said(why)
@@ -212,20 +217,35 @@ SandboxState parse_state(std::string_view bytes, const std::filesystem::path& fi
 }
 
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory) {
-    const auto file = sandbox_directory / "state.json";
-    if (const auto why = distrust(file); !why.empty())
-        throw corrupt(file, why);
-    const auto bytes = read_file(file);
-    if (!bytes)
+    const auto file = state_file(sandbox_directory);
+    const auto read = read_own(file);
+    if (!read.distrust.empty())
+        throw corrupt(file, read.distrust);
+    if (!read.bytes)
         return std::nullopt;
-    return parse_state(*bytes, file);
+    return parse_state(*read.bytes, file);
+}
+
+std::optional<SandboxState> KnownState::load(const std::filesystem::path& sandbox_directory) const {
+    struct stat st {};
+    const auto file = state_file(sandbox_directory);
+    if (stamp_ && ::lstat(file.c_str(), &st) == 0 && distrust(st, file).empty() &&
+        FileStamp(st) == *stamp_)
+        return state_;
+    return load_state(sandbox_directory);
+}
+
+void KnownState::wrote(const Replacement& file, const SandboxState& state) {
+    stamp_ = file.stamp();
+    if (stamp_)
+        state_ = state;
 }
 
 Replacement prepare_state(const std::filesystem::path& sandbox_directory,
                           const SandboxState& state) {
-    const auto file = sandbox_directory / "state.json";
+    const auto file = state_file(sandbox_directory);
     if (const int error = write_fault(CrashPoint::state_write))
-        throw host_failure(error, "can't write " + file.string());
+        throw host_failure(error, "can't write " + file);
     Replacement prepared(file, json::serialize(to_json(state)) + "\n");
     crash_point(CrashPoint::state_prepared);
     return prepared;

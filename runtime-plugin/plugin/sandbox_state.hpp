@@ -120,4 +120,18 @@ std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_dire
 Replacement prepare_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
 [[nodiscard]] std::optional<Failure> commit_state(Replacement& prepared);
 
+/// The state as this process has last written it. As long as that is the file there is, it is not
+/// read and parsed again. One thread at a time.
+class KnownState {
+  public:
+    /// As load_state().
+    std::optional<SandboxState> load(const std::filesystem::path& sandbox_directory) const;
+    /// `file` is in its place now, and holds `state`.
+    void wrote(const Replacement& file, const SandboxState& state);
+
+  private:
+    std::optional<FileStamp> stamp_;
+    SandboxState state_;
+};
+
 } // namespace kata_vfio::plugin

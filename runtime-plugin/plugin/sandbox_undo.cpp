@@ -17,8 +17,11 @@
 namespace kata_vfio::plugin {
 namespace asio = boost::asio;
 
-void Sandbox::save(const SandboxState& state) const {
-    if (const auto unsynced = save_state(context_.state.sandbox(id_), state))
+void Sandbox::save(const SandboxState& state) {
+    auto file = prepare_state(context_.state.sandbox(id_), state);
+    const auto unsynced = commit_state(file);
+    known_.wrote(file, state);
+    if (unsynced)
         context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
 }
 

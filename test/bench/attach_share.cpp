@@ -9,6 +9,7 @@
 // difference of the medians is the plugin's own share: request, policy, resolving, claims, journal
 // with its fsyncs, thread hops, state file.
 #include "config/base/unique_fd.hpp"
+#include "mdev/mdev_create.hpp"
 #include "mdev/mdev_remove.hpp"
 #include "runtime-plugin/abi/kata_vfio.h"
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
@@ -117,6 +118,24 @@ void attach_cycle(const Host& host, Series& attach, Series& detach) {
     detach.add(detached - attached);
 }
 
+/// Attaches a vGPU that is there already: no driver has a hand in it.
+void existing_cycle(const Host& host, const vfio::HostRoot& root, Series& attach) {
+    const auto uuid = mdev::Uuid::random();
+    mdev::create(root, parent, type, uuid, std::chrono::seconds(5));
+    const auto device = uuid.text();
+    kata_vfio_attach_t request = KATA_VFIO_INIT(request);
+    request.device = str(device);
+    kata_vfio_result_t* result = nullptr;
+    const auto began = Clock::now();
+    auto status =
+        kata_vfio_attach_and_wait(host.entry, host.plugin, host.sandbox, &request, &result);
+    attach.add(Clock::now() - began);
+    host.require(status, result, "attach of a vGPU that exists");
+    status = kata_vfio_detach_and_wait(host.entry, host.plugin, host.sandbox, str(device), &result);
+    host.require(status, result, "detach");
+    mdev::remove(root, uuid, std::chrono::seconds(5));
+}
+
 /// A vGPU made with no code of the product's: the write, and the wait for what it brings.
 class BareCreate {
   public:
@@ -180,17 +199,20 @@ int run(const char* library, int cycles) {
     scenario::RawQmp qmp(bare_machine.path());
     BareCreate bare(root.host());
 
-    Series attach, detach, kernel, qemu, warm_up;
+    Series attach, detach, existing, kernel, qemu, warm_up;
     for (int i = 0; i < 5; ++i) {
         attach_cycle(host, warm_up, warm_up);
+        existing_cycle(host, root.host(), warm_up);
         bare_cycle(root.host(), bare, qmp, warm_up, warm_up);
     }
     for (int i = 0; i < cycles; ++i) {
         attach_cycle(host, attach, detach);
+        existing_cycle(host, root.host(), existing);
         bare_cycle(root.host(), bare, qmp, kernel, qemu);
     }
     std::printf("%d cycles, fake host root at %s\n", cycles, root.path().c_str());
     attach.print("attach through the C ABI");
+    existing.print("attach of a vGPU that exists");
     kernel.print("bare: create a vGPU");
     qemu.print("bare: device_add");
     detach.print("detach through the C ABI");

@@ -165,12 +165,12 @@ TEST_F(ClaimsTest, OneOfAnotherUserOrNoFileIsNotGuessedAt) {
         GTEST_SKIP() << "only root can give a file away";
     claims.take({"group-1"}, sb1);
     ASSERT_EQ(::chown(claims.file("group-1").c_str(), 4711, 4711), 0);
-    root.link("/run/kata-vfio/claims/group-2", claims.file("group-1").string());
+    root.link("/run/kata-vfio/claims/group-2", claims.file("group-1"));
     for (const std::string name : {"group-1", "group-2"}) {
         const auto failure = failure_of([&] { claims.take({name}, sb1); });
         EXPECT_EQ(failure.code(), Errc::state_corrupt);
         EXPECT_EQ(failure.verbatim(),
-                  claims.file(name).string() +
+                  claims.file(name) +
                       (name == "group-1" ? " belongs to user 4711" : " is no regular file"));
         claims.drop(name, "sb1");
         EXPECT_TRUE(std::filesystem::exists(claims.file(name))) << "left as it is";

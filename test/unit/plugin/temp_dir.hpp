@@ -16,8 +16,8 @@ namespace kata_vfio::plugin {
 /// A directory of the test's own, gone with it.
 class TempDir {
   public:
-    TempDir() {
-        auto name = (std::filesystem::temp_directory_path() / "kata-vfio-plugin.XXXXXX").string();
+    explicit TempDir(const std::filesystem::path& in = std::filesystem::temp_directory_path()) {
+        auto name = (in / "kata-vfio-plugin.XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr)
             throw std::runtime_error("can't make " + name);
         path_ = name;
