@@ -5,12 +5,13 @@
 #include "config/schema.hpp"
 #include "qemu/qmp/command.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
+#include "runtime-plugin/plugin/host_call.hpp"
+#include "runtime-plugin/plugin/inbox.hpp"
 #include "runtime-plugin/plugin/pending_watch.hpp"
 #include "runtime-plugin/plugin/state_dir.hpp"
 #include "vfio/host_root.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -49,13 +50,15 @@ struct Context {
     Claims claims;
     qemu::Timeouts qmp_timeouts;
     boost::asio::io_context io;
+    /// The way to `io` from every other thread.
+    Inbox inbox{io};
     PendingWatch pending{io};
     /// Something has happened that an open sandbox's own devices have to do with: Sandbox::tend()
     /// is started. On `io`.
     std::function<void(const std::string& sandbox)> wake;
     /// For calls that can block in the kernel; each of them has a deadline. More than one thread,
     /// so that one slow unbind does not hold up another sandbox.
-    boost::asio::thread_pool host_pool{4};
+    HostPool host_pool{inbox, 4};
 
     void log(LogLevel level, const std::string& line) const {
         if (services.log)

@@ -69,7 +69,7 @@ Plugin::Plugin(vfio::HostRoot root, Configured configured, HostServices services
 Plugin::~Plugin() {
     // First, so that no watch starts a call after the last one was waited for.
     std::promise<void> unwatched;
-    asio::post(context_.io, [this, &unwatched] {
+    context_.inbox.post([this, &unwatched] {
         context_.pending.close();
         context_.wake = [](const std::string&) {};
         unwatched.set_value();
@@ -82,7 +82,7 @@ Plugin::~Plugin() {
         finished_.wait(lock, [this] { return calls_.empty(); });
     }
     std::promise<void> closed;
-    asio::post(context_.io, [this, &closed] {
+    context_.inbox.post([this, &closed] {
         for (const auto& [id, weak] : sandboxes_)
             if (const auto sandbox = weak.lock())
                 sandbox->close();
@@ -91,7 +91,8 @@ Plugin::~Plugin() {
     });
     closed.get_future().wait();
     work_.reset();
-    context_.host_pool.join();
+    context_.host_pool.threads.join();
+    context_.inbox.post([this] { context_.inbox.close(); });
     loop_.join();
 }
 
@@ -107,7 +108,7 @@ void Plugin::start(const Sandbox* sandbox, Operation operation, Completion done,
         calls_.emplace(ticket, call);
     }
     started(ticket);
-    asio::post(context_.io, [this, call, ticket, body = std::move(operation)]() mutable {
+    context_.inbox.post([this, call, ticket, body = std::move(operation)]() mutable {
         auto ended = [this, ticket](std::exception_ptr error, Outcome outcome) {
             if (error) {
                 outcome.failure = failure_from(error);
@@ -145,7 +146,7 @@ void Plugin::cancel_on_loop(Ticket ticket) {
 
 void Plugin::cancel_locked(Ticket ticket, Call& call) {
     call.cancelled->store(true);
-    asio::post(context_.io, [this, ticket] { cancel_on_loop(ticket); });
+    context_.inbox.post([this, ticket] { cancel_on_loop(ticket); });
 }
 
 void Plugin::cancel(Ticket ticket) {
@@ -156,7 +157,7 @@ void Plugin::cancel(Ticket ticket) {
 
 void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
     const auto ours = [&](const auto& entry) { return entry.second->sandbox == sandbox.get(); };
-    asio::post(context_.io, [sandbox] { sandbox->end_waits(); });
+    context_.inbox.post([sandbox] { sandbox->end_waits(); });
     {
         std::unique_lock lock(mutex_);
         for (const auto& entry : calls_)
@@ -169,7 +170,7 @@ void Plugin::close(const std::shared_ptr<Sandbox>& sandbox) {
         });
     }
     std::promise<void> closed;
-    asio::post(context_.io, [this, &closed, &sandbox] {
+    context_.inbox.post([this, &closed, &sandbox] {
         sandbox->close();
         if (const auto found = sandboxes_.find(sandbox->id());
             found != sandboxes_.end() && found->second.lock() == sandbox)

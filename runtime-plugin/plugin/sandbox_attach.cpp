@@ -269,8 +269,8 @@ void Sandbox::require_reach(const Target& target, const SandboxState& state) {
     const auto text = "sandbox " + id_ + ": whether QEMU's cgroup lets it open /dev/vfio/" +
                       std::to_string(*group) + " is not known: " + reach.unknown;
     const auto level = reach.forbidden ? LogLevel::info : LogLevel::warning;
-    asio::post(context_.io,
-               [self = shared_from_this(), level, text] { self->context_.log(level, text); });
+    context_.inbox.post(
+        [self = shared_from_this(), level, text] { self->context_.log(level, text); });
 }
 
 void Sandbox::make_vgpu(Journal& journal, Target& target, const SandboxState& state,
@@ -327,8 +327,9 @@ void Sandbox::take_host_step(Journal& journal, Target& target, const SandboxStat
     const auto& timeouts = context_.config.vfio.timeouts;
     const std::function<void(const Step&)> begin = [&](const Step& step) {
         // This is a thread of the pool, and the host is called on the loop's alone.
-        asio::post(context_.io, [self = shared_from_this(), ticket = caller.ticket,
-                                 line = text(step)] { self->progress(ticket, line); });
+        context_.inbox.post([self = shared_from_this(), ticket = caller.ticket, line = text(step)] {
+            self->progress(ticket, line);
+        });
         journal.intend(step);
     };
     if (target.enables)
