@@ -4,6 +4,7 @@
 #include "config/base/text.hpp"
 #include "config/pattern.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <sstream>
@@ -178,11 +179,33 @@ std::optional<Problem> key_too_deep(std::string_view text, const std::string& fi
     return std::nullopt;
 }
 
-Problem syntax_problem(const toml::parse_error& error, const std::string& file) {
-    std::string text = "not valid TOML: " + std::string(error.description());
-    if (error.description().ends_with("could not determine value type"))
-        text += "; a text must stand in quotes";
-    return {begin_of(error.source(), file), "", std::move(text)};
+namespace {
+
+/// Whether toml++ stopped at the end of a line: within a string its quote is then not closed.
+bool at_end_of_line(std::string_view text, const toml::source_position& at) {
+    const auto lines = split(text, '\n');
+    if (at.line < 1 || at.line > lines.size())
+        return true;
+    const auto line = lines[at.line - 1];
+    const auto characters = std::ranges::count_if(line, [](unsigned char byte) {
+        return byte != '\r' && (byte & 0xc0) != 0x80; // the first byte of each
+    });
+    return at.column > static_cast<std::size_t>(characters);
+}
+
+} // namespace
+
+Problem syntax_problem(const toml::parse_error& error, std::string_view text,
+                       const std::string& file) {
+    const auto said = std::string(error.description());
+    std::string remedy = "correct the file there; kata-vfio config check tells what is left";
+    if (said.ends_with("could not determine value type"))
+        remedy = "a text must stand in quotes";
+    else if (said.find("while parsing string") != said.npos &&
+             at_end_of_line(text, error.source().begin))
+        remedy = "a quote is opened and not closed before the line ends: close it, or begin and "
+                 "end a text of several lines with three quotes";
+    return {begin_of(error.source(), file), "", "not valid TOML: " + said, std::move(remedy)};
 }
 
 bool assign(const Key& key, const toml::node& value, const Slot& slot, const std::string& file,

@@ -24,8 +24,9 @@ Position begin_of(const toml::source_region& region, const std::string& file);
 /// before toml::parse().
 std::optional<Problem> key_too_deep(std::string_view text, const std::string& file);
 
-/// What toml++ says of a text that is no TOML.
-Problem syntax_problem(const toml::parse_error& error, const std::string& file);
+/// What toml++ says of `text`, which is no TOML.
+Problem syntax_problem(const toml::parse_error& error, std::string_view text,
+                       const std::string& file);
 
 /// Puts a value of a file into its slot; what is wrong goes to `problems`, the slot is then as it
 /// was. True when it was taken.

@@ -174,7 +174,7 @@ void merge(Configuration& configuration, std::string_view text, const std::strin
     try {
         root = toml::parse(text, std::string_view(name));
     } catch (const toml::parse_error& error) {
-        problems.push_back(syntax_problem(error, name));
+        problems.push_back(syntax_problem(error, text, name));
         return;
     }
     if (!configuration.commented_root_bus)
@@ -200,7 +200,12 @@ void throw_problems(const std::vector<Problem>& problems) {
             lines += '\n';
         lines += problem.str();
     }
-    throw Failure(Errc::config_invalid, lines);
+    Failure failure(Errc::config_invalid, lines);
+    const auto advised = std::ranges::find_if(
+        problems, [](const Problem& problem) { return !problem.remedy.empty(); });
+    if (advised != problems.end())
+        failure.remedy(advised->remedy);
+    throw failure;
 }
 
 Configuration load_text(std::string_view text, const std::string& name) {

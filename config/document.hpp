@@ -14,6 +14,7 @@ struct Problem {
     Position at;
     std::string key; ///< without its table; "" when the file is no TOML
     std::string text;
+    std::string remedy = {}; ///< what to do; "" where `text` says what the value must be
 
     /// "file:line:col key: text"
     std::string str() const;
@@ -24,7 +25,8 @@ struct Problem {
 void merge(Configuration& configuration, std::string_view text, const std::string& name,
            std::vector<Problem>& problems);
 
-/// Throws Failure(config_invalid) with a line for each, or returns when there is none.
+/// Throws Failure(config_invalid) with a line for each and the first remedy there is, or returns
+/// when there is none.
 void throw_problems(const std::vector<Problem>& problems);
 
 /// A configuration of one text, as load() makes it of one file without drop-ins. Throws the same.

@@ -30,11 +30,12 @@ struct Patch {
 
 toml::table parse(std::string_view text, const std::string& file) {
     if (const auto problem = key_too_deep(text, file))
-        throw Failure(Errc::config_invalid, problem->str());
+        throw_problems({*problem});
     try {
         return toml::parse(text, std::string_view(file));
     } catch (const toml::parse_error& error) {
-        throw Failure(Errc::config_invalid, syntax_problem(error, file).str());
+        throw_problems({syntax_problem(error, text, file)});
+        throw; // never gets here: there was one
     }
 }
 

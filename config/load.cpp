@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
+#include "config/base/file_kind.hpp"
 #include "config/base/text.hpp"
 #include "config/document.hpp"
 
@@ -18,34 +19,32 @@ namespace {
 // Kata's own is 20 to 30 KiB with all its comments.
 constexpr std::size_t size_limit = std::size_t{1} << 20;
 
-std::string_view kind_of(mode_t mode) {
-    switch (mode & S_IFMT) {
-    case S_IFDIR:
-        return "a directory";
-    case S_IFIFO:
-        return "a pipe";
-    case S_IFSOCK:
-        return "a socket";
-    case S_IFCHR:
-    case S_IFBLK:
-        return "a device node";
-    default:
-        return "no regular file";
-    }
-}
-
-Problem about(const fs::path& file, std::string why) {
+Problem about(const fs::path& file, std::string why, std::string remedy = {}) {
     Problem problem;
     problem.at.file = file.string();
     problem.text = std::move(why);
+    problem.remedy = std::move(remedy);
     return problem;
 }
 
+constexpr auto name_one_that_is_there =
+    "name a configuration.toml that is there, or none: then Kata's own places are looked at";
+constexpr auto name_the_file = "name the configuration.toml itself";
+constexpr auto mind_the_drop_in = "correct it, or take it out of config.d";
+
+/// What to do about a file that can't be read.
+const char* remedy_for(int error) {
+    return error == EACCES || error == EPERM     ? "run as root, or as a user who may read it"
+           : error == ENOENT || error == ENOTDIR ? name_one_that_is_there
+                                                 : name_the_file;
+}
+
 /// The bytes of a configuration file, or a problem. Anything but a regular file is never opened:
-/// opening a pipe would wait for a writer for ever.
-std::optional<std::string> read(const fs::path& file, std::vector<Problem>& problems) {
-    const auto fail = [&](std::string why) {
-        problems.push_back(about(file, std::move(why)));
+/// opening a pipe would wait for a writer for ever. `remedy` is that of every problem, where given.
+std::optional<std::string> read(const fs::path& file, std::vector<Problem>& problems,
+                                const char* remedy = nullptr) {
+    const auto fail = [&](std::string why, const char* advice) {
+        problems.push_back(about(file, std::move(why), remedy ? remedy : advice));
         return std::nullopt;
     };
     struct stat status {};
@@ -54,22 +53,27 @@ std::optional<std::string> read(const fs::path& file, std::vector<Problem>& prob
         const int error = errno;
         if (error == ENOENT && fs::is_symlink(fs::symlink_status(file, ec)))
             return fail("is a symbolic link to " + fs::read_symlink(file, ec).string() +
-                        ", which does not exist");
-        return fail("can't be read: " + std::generic_category().message(error));
+                            ", which does not exist",
+                        name_one_that_is_there);
+        return fail("can't be read: " + std::generic_category().message(error), remedy_for(error));
     }
     if (!S_ISREG(status.st_mode))
-        return fail("is " + std::string(kind_of(status.st_mode)) + ", not a file");
+        return fail("is " + std::string(kind_of_file(status.st_mode)) + ", not a file",
+                    name_the_file);
     if (static_cast<std::size_t>(status.st_size) > size_limit)
         return fail("is too long for a configuration file: " + std::to_string(status.st_size) +
-                    " bytes, at most " + std::to_string(size_limit));
+                        " bytes, at most " + std::to_string(size_limit),
+                    name_the_file);
     try {
         if (auto bytes = read_file(file, size_limit))
             return bytes;
     } catch (const Failure& failure) {
         return fail("can't be read: " +
-                    (failure.verbatim().empty() ? failure.problem() : failure.verbatim()));
+                        (failure.verbatim().empty() ? failure.problem() : failure.verbatim()),
+                    remedy_for(failure.sys_errno()));
     }
-    return fail("can't be read: " + std::generic_category().message(ENOENT));
+    return fail("can't be read: " + std::generic_category().message(ENOENT),
+                name_one_that_is_there);
 }
 
 /// The entries of config.d in byte order of their names; what is no file is told as a warning.
@@ -83,7 +87,8 @@ std::vector<fs::path> drop_ins(const fs::path& directory, Configuration& configu
     for (fs::directory_iterator entry(directory, ec), end; entry != end; entry.increment(ec))
         files.push_back(entry->path());
     if (ec) {
-        problems.push_back(about(directory, "can't be read: " + ec.message()));
+        problems.push_back(about(directory, "can't be read: " + ec.message(),
+                                 "make it a folder of drop-ins, or remove it"));
         return {};
     }
     std::ranges::sort(files, {}, [](const fs::path& file) { return file.filename().native(); });
@@ -92,7 +97,7 @@ std::vector<fs::path> drop_ins(const fs::path& directory, Configuration& configu
         // A link that leads nowhere stays in, to be reported when it is read.
         if (::stat(file.c_str(), &status) != 0 || S_ISREG(status.st_mode))
             return false;
-        auto told = about(file, "is " + std::string(kind_of(status.st_mode)) +
+        auto told = about(file, "is " + std::string(kind_of_file(status.st_mode)) +
                                     " and is skipped: drop-ins are files");
         configuration.warnings.push_back({std::move(told.at), "", std::move(told.text)});
         return true;
@@ -156,7 +161,7 @@ Inspected inspect_as(const fs::path& file, std::string_view text) {
     const auto beside = (ec ? file : real).parent_path();
     for (const auto& drop_in : drop_ins(beside / "config.d", configuration, problems)) {
         configuration.files.push_back(drop_in);
-        if (const auto more = read(drop_in, problems))
+        if (const auto more = read(drop_in, problems, mind_the_drop_in))
             merge(configuration, *more, drop_in.string(), problems);
     }
     return found;

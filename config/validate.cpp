@@ -92,10 +92,14 @@ std::optional<Finding> machine_type_is_pc(const Configuration& c) {
     if (kata_vfio::quoted(type) != "'" + type + "'")
         text = kata_vfio::quoted(type) + " can't be used: ";
     text += only_pc;
-    if (type.find("q35") != std::string::npos)
+    std::string remedy = "write machine_type = \"pc\" in [hypervisor.qemu]";
+    if (type.find("q35") != std::string::npos) {
         text += " (q35's pcie.0 refuses them: \"Bus 'pcie.0' does not support hotplugging\")";
+        remedy += "; the guest's PCI topology changes with it: adapt network names and disk paths "
+                  "in the guest, and drives on q35's own AHCI";
+    }
     return finding(c, Errc::machine_refused, "hypervisor.qemu.machine_type", std::move(text),
-                   "write machine_type = \"pc\" in [hypervisor.qemu]");
+                   std::move(remedy));
 }
 
 std::optional<Finding> accelerators_keep_the_machine(const Configuration& c) {
@@ -269,7 +273,8 @@ std::vector<Finding> validate(const Configuration& configuration) {
 std::vector<Finding> validate(const Inspected& inspected) {
     std::vector<Finding> findings;
     for (const auto& problem : inspected.problems)
-        findings.push_back({Errc::config_invalid, problem.key, problem.at, problem.text, ""});
+        findings.push_back(
+            {Errc::config_invalid, problem.key, problem.at, problem.text, problem.remedy});
     const auto unread = [](const Problem& problem) { return problem.key.empty(); };
     if (std::any_of(inspected.problems.begin(), inspected.problems.end(), unread))
         return findings;

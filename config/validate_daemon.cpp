@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/address.hpp"
 #include "config/base/text.hpp"
 #include "config/validate.hpp"
 
@@ -12,25 +13,6 @@ namespace {
 Finding finding(const Configuration& c, const char* key, std::string text, std::string remedy) {
     return {Errc::config_invalid, key, c.position("vfio.daemon." + std::string(key)),
             std::move(text), std::move(remedy)};
-}
-
-/// "HOST:PORT" with a port from 1 to 65535; an IPv6 address in brackets.
-bool is_host_and_port(std::string_view text) {
-    const auto colon = text.rfind(':');
-    if (colon == std::string_view::npos || colon == 0)
-        return false;
-    const auto host = text.substr(0, colon), digits = text.substr(colon + 1);
-    if (host.find(':') != std::string_view::npos && (host.front() != '[' || host.back() != ']'))
-        return false;
-    unsigned port = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    return error == std::errc() && end == digits.data() + digits.size() && port >= 1 &&
-           port <= 65535;
-}
-
-/// As sockaddr_un takes it.
-bool is_socket_path(std::string_view path) {
-    return path.starts_with('/') && path.size() > 1 && path.size() < 108 && !path.ends_with('/');
 }
 
 } // namespace

@@ -36,6 +36,16 @@ TEST_F(Policy, Q35InTheFile) {
     EXPECT_THAT(answer.problem, HasSubstr(at(2)));
     EXPECT_THAT(answer.problem, HasSubstr("machine_type"));
     EXPECT_THAT(answer.problem, HasSubstr("\"q35\" can't be used"));
+    EXPECT_THAT(answer.remedy,
+                ::testing::StartsWith("write machine_type = \"pc\" in [hypervisor.qemu]; "));
+    EXPECT_THAT(answer.remedy, HasSubstr("the guest's PCI topology changes with it"));
+    EXPECT_THAT(answer.remedy, HasSubstr("AHCI"));
+}
+
+TEST_F(Policy, OneThatNeverWasQ35IsNotWarnedOfLeavingIt) {
+    const auto answer = refused("[hypervisor.qemu]\nmachine_type = \"microvm\"\n"
+                                "hotplug_vfio_on_root_bus = true\n",
+                                KATA_VFIO_E_MACHINE_REFUSED);
     EXPECT_EQ(answer.remedy, "write machine_type = \"pc\" in [hypervisor.qemu]");
 }
 

@@ -97,16 +97,18 @@ TEST_F(Load, ADropInThatCannotBeReadIsAnError) {
     fs::create_directory(dir_.path() / "config.d");
     fs::create_symlink("gone", dir_.path() / "config.d/policy");
     EXPECT_EQ(error(main), "config_invalid: config.d/policy: is a symbolic link to gone, which "
-                           "does not exist");
+                           "does not exist; correct it, or take it out of config.d");
 }
 
 TEST_F(Load, AConfigDThatCannotBeListedIsAnError) {
     const auto main = dir_.write("configuration.toml", on);
     dir_.write("config.d", "a file");
-    EXPECT_EQ(error(main), "config_invalid: config.d: can't be read: Not a directory");
+    EXPECT_EQ(error(main), "config_invalid: config.d: can't be read: Not a directory; make it a "
+                           "folder of drop-ins, or remove it");
     fs::remove(dir_.path() / "config.d");
     fs::create_symlink("gone", dir_.path() / "config.d");
-    EXPECT_EQ(error(main), "config_invalid: config.d: can't be read: No such file or directory");
+    EXPECT_THAT(error(main),
+                StartsWith("config_invalid: config.d: can't be read: No such file or directory; "));
 }
 
 TEST_F(Load, TheErrorsOfAllFilesAreTold) {
@@ -118,24 +120,30 @@ TEST_F(Load, TheErrorsOfAllFilesAreTold) {
               "write it in quotes\n"
               "config.d/1:1:6: not valid TOML: Error while parsing table header: expected ']', "
               "saw '\\n'\n"
-              "config.d/2:2:13 state_dir: must be a string, is the number 2; write it in quotes");
+              "config.d/2:2:13 state_dir: must be a string, is the number 2; write it in quotes; "
+              "correct the file there; kata-vfio config check tells what is left");
 }
 
 TEST_F(Load, WhatIsNoConfigurationFileIsNamed) {
     EXPECT_EQ(error(dir_.path() / "none"),
-              "config_invalid: none: can't be read: No such file or directory");
+              "config_invalid: none: can't be read: No such file or directory; name a "
+              "configuration.toml that is there, or none: then Kata's own places are looked at");
     EXPECT_THAT(error(dir_.path()), HasSubstr(": is a directory, not a file"));
     fs::create_symlink("nowhere", dir_.path() / "dangling");
     EXPECT_EQ(error(dir_.path() / "dangling"),
-              "config_invalid: dangling: is a symbolic link to nowhere, which does not exist");
+              "config_invalid: dangling: is a symbolic link to nowhere, which does not exist; name "
+              "a configuration.toml that is there, or none: then Kata's own places are looked at");
     fs::create_symlink("loop", dir_.path() / "loop");
     EXPECT_THAT(error(dir_.path() / "loop"), HasSubstr("Too many levels of symbolic links"));
     // Opened, a pipe without a writer would hold us for ever.
     ASSERT_EQ(::mkfifo((dir_.path() / "pipe").c_str(), 0600), 0);
-    EXPECT_EQ(error(dir_.path() / "pipe"), "config_invalid: pipe: is a pipe, not a file");
+    EXPECT_EQ(error(dir_.path() / "pipe"),
+              "config_invalid: pipe: is a pipe, not a file; name the configuration.toml "
+              "itself");
     const auto long_file = dir_.write("long", std::string(10u << 20, '#'));
-    EXPECT_EQ(error(long_file), "config_invalid: long: is too long for a configuration file: "
-                                "10485760 bytes, at most 1048576");
+    EXPECT_EQ(error(long_file),
+              "config_invalid: long: is too long for a configuration file: "
+              "10485760 bytes, at most 1048576; name the configuration.toml itself");
 }
 
 TEST_F(Load, AFileWithoutReadPermission) {
@@ -147,7 +155,9 @@ TEST_F(Load, AFileWithoutReadPermission) {
     ASSERT_EQ(::seteuid(user == 0 ? 65534 : user), 0);
     const auto said = error(file);
     ASSERT_EQ(::seteuid(user), 0);
-    EXPECT_EQ(said, "config_invalid: secret: can't be read: Permission denied");
+    EXPECT_EQ(said,
+              "config_invalid: secret: can't be read: Permission denied; run as root, or as a user "
+              "who may read it");
 }
 
 TEST_F(Load, BinaryGarbageIsOneErrorWithAPlace) {
