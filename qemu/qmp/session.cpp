@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/qmp/session.hpp"
 
+#include "config/base/file_kind.hpp"
 #include "qemu/qmp/session_impl.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -33,6 +34,17 @@ event::ConnectReturned connect_now(int fd, const std::string& path) {
     return {rc == 0 ? 0 : errno, rc == 0};
 }
 
+/// connect(2) refuses what is no socket as it does a socket that nobody listens on: only a look at
+/// the path tells them apart.
+std::optional<Failure> no_socket(const std::string& path) {
+    const auto kind = kind_of_file(std::filesystem::path(path));
+    if (kind.empty() || kind == "a socket")
+        return std::nullopt;
+    return Failure(Errc::not_qmp, path + " is " + std::string(kind) + ", not a QMP socket")
+        .remedy("give the socket itself, the PATH of QEMU's -qmp unix:PATH,server=on,wait=off (for "
+                "Kata /run/vc/vm/ID/extra-monitor.sock)");
+}
+
 bool has_peer(int fd) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
@@ -50,6 +62,9 @@ Session::connect(std::string socket_path, Timeouts timeouts, WireTap tap, FrameL
     impl->socket_.open(asio::local::stream_protocol());
     impl->socket_.non_blocking(true);
     const auto connected = connect_now(impl->socket_.native_handle(), socket_path);
+    if (connected.error == ECONNREFUSED)
+        if (const auto refused = no_socket(socket_path))
+            throw Failure(*refused);
     co_await impl->open(connected);
     co_return session;
 }

@@ -28,7 +28,8 @@ Failure connect_failure(int error, const std::string& where) {
     }
     case ECONNREFUSED: {
         Failure failure(Errc::monitor_refused, "nobody listens on the QMP socket " + where);
-        failure.sys(error).remedy("the QEMU that made it has ended: close the sandbox");
+        failure.sys(error).remedy("the QEMU that made it has ended: kata-vfio sandbox release ID "
+                                  "gives back what a sandbox had in it");
         return failure;
     }
     case EAGAIN: {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the socket to the first command: what connecting can end in, and a whole conversation.
 #include "session_support.hpp"
+#include "temp_dir.hpp"
 
 #include <boost/json/serialize.hpp>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 using namespace kata_vfio;
@@ -133,6 +135,28 @@ TEST(Session, MissingRefusedAndNoSocket) {
         expect_text(connect_failure(path), Errc::monitor_refused, "nobody listens on");
     }
     expect_text(connect_failure(path), Errc::monitor_missing, "No such file or directory");
+}
+
+// connect(2) says ECONNREFUSED of them too, as of a socket that nobody listens on.
+TEST(Session, WhatIsNoSocketIsNamedAsWhatItIs) {
+    const TempDir dir;
+    const auto at = [&](const char* name) { return (dir.path() / name).string(); };
+    dir.write("file", "{}");
+    ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+    std::filesystem::create_symlink(at("file"), at("link"));
+    const std::pair<std::string, std::string> cases[] = {{at("file"), "a regular file"},
+                                                         {at("link"), "a regular file"},
+                                                         {dir.path(), "a directory"},
+                                                         {at("pipe"), "a pipe"},
+                                                         {"/dev/null", "a device node"}};
+    for (const auto& [path, what] : cases) {
+        SCOPED_TRACE(path);
+        const auto failure = connect_failure(path);
+        EXPECT_EQ(failure.code(), Errc::not_qmp);
+        EXPECT_EQ(failure.problem(), path + " is " + what + ", not a QMP socket");
+        EXPECT_EQ(failure.verbatim(), "") << "the kernel's Connection refused would lead astray";
+        EXPECT_THAT(failure.advice(), testing::HasSubstr("-qmp unix:PATH"));
+    }
 }
 
 // The AF_UNIX trap: non-blocking connect(2) fails with EAGAIN, which Asio 1.81 makes a success.

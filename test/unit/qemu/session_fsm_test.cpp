@@ -75,7 +75,9 @@ TEST_F(Fsm, ConnectErrorsAreToldApart) {
     } cases[] = {
         {ENOENT, Errc::monitor_missing, "there is no QMP socket /run/q.sock: No such file"},
         {ENOTDIR, Errc::monitor_missing, "there is no QMP socket"},
-        {ECONNREFUSED, Errc::monitor_refused, "nobody listens on the QMP socket /run/q.sock"},
+        {ECONNREFUSED, Errc::monitor_refused,
+         "nobody listens on the QMP socket /run/q.sock: Connection refused; the QEMU that made it "
+         "has ended: kata-vfio sandbox release ID gives back what a sandbox had in it"},
         {EAGAIN, Errc::monitor_busy, "blocked by another client holds the monitor"},
         {EACCES, Errc::permission_denied,
          "can't connect to the QMP socket /run/q.sock: Permission"},
