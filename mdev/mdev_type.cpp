@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
+#include "vfio/pci_function.hpp"
 #include "vfio/sysfs_read.hpp"
 
 #include <algorithm>
@@ -54,12 +55,63 @@ std::vector<std::string> parent_names(const vfio::HostRoot& root) {
     return vfio::names_in(root.sys("class/mdev_bus"));
 }
 
-std::string advice_for_none() {
-    return "for GVT-g boot with i915.enable_gvt=1 and intel_iommu=on, on a GPU of the 5th to 10th "
-           "Core generation, and modprobe kvmgt";
+/// For a host that makes no vGPUs: GVT-g is advised to who has a GPU that may do it.
+std::string advice_for_none(const vfio::HostRoot& root) {
+    const auto functions = vfio::list_functions(root);
+    const bool intel = std::ranges::any_of(functions, [](const auto& function) {
+        return function.is_display() && function.vendor == 0x8086;
+    });
+    return intel ? "for GVT-g boot with i915.enable_gvt=1 and intel_iommu=on, on a GPU of the 5th "
+                   "to 10th Core generation, and modprobe kvmgt"
+                 : "GVT-g needs an Intel GPU of the 5th to 10th Core generation, and none is on "
+                   "its PCI bus; another device needs the driver that makes its vGPUs";
 }
 
-[[noreturn]] void unknown_type(std::string_view type, const std::vector<MdevParent>& parents) {
+constexpr auto parent_words = " that makes vGPUs (mdev parent)";
+
+/// Why `name` is no parent, as far as the host tells: a type, or a function without vGPUs.
+[[noreturn]] void no_parent(const vfio::HostRoot& root, std::string_view name) {
+    const auto parents = list_parents(root);
+    std::vector<std::string> names, offering;
+    for (const auto& parent : parents) {
+        names.push_back(parent.name);
+        if (std::ranges::any_of(parent.types, [&](const auto& type) { return type.id == name; }))
+            offering.push_back(parent.name);
+    }
+    if (!offering.empty())
+        throw Failure(Errc::parent_not_found,
+                      kata_vfio::quoted(name) + " is an mdev type, not a device" + parent_words)
+            .remedy(join_words(offering) + (offering.size() == 1 ? " offers it" : " offer it"));
+    const auto none = "no device of this host does: " + advice_for_none(root);
+    const auto there =
+        std::string(names.size() == 1 ? "there is " : "there are ") + join_words(names);
+    const auto address = vfio::PciAddress::parse(name);
+    std::error_code ec;
+    if (address && fs::exists(vfio::function_path(root, *address), ec)) {
+        const auto driver = vfio::current_driver(root, *address);
+        Failure failure(Errc::parent_not_found, address->text() +
+                                                    " makes no vGPUs (it is no mdev parent): it is "
+                                                    "on " +
+                                                    driver.value_or("no driver"));
+        if (driver == "vfio-pci")
+            failure.remedy("give it back to its driver (kata-vfio restore " + address->text() +
+                           "), if that makes vGPUs");
+        else
+            failure.remedy(names.empty() ? none : there);
+        throw failure;
+    }
+    Failure failure(Errc::parent_not_found,
+                    kata_vfio::quoted(name) + " is no device of this host" + parent_words);
+    if (names.empty())
+        throw failure.remedy("none here does: " + advice_for_none(root));
+    // Without its domain, as lspci has it.
+    const auto whole = "0000:" + std::string(name);
+    const auto near = std::ranges::find(names, whole) != names.end() ? whole : nearest(name, names);
+    throw failure.remedy((near.empty() ? "" : "did you mean " + near + "? ") + there);
+}
+
+[[noreturn]] void unknown_type(const vfio::HostRoot& root, std::string_view type) {
+    const auto parents = list_parents(root);
     std::vector<std::string> ids, offers;
     for (const auto& parent : parents)
         for (const auto& offered : parent.types) {
@@ -75,7 +127,7 @@ std::string advice_for_none() {
                     is_component(type) ? "no mdev type " + kata_vfio::quoted(type) + " on this host"
                                        : kata_vfio::quoted(type) + " can't be an mdev type's id");
     if (ids.empty())
-        throw failure.remedy("no parent offers any type: " + advice_for_none());
+        throw failure.remedy("no parent offers any type: " + advice_for_none(root));
     const auto near = nearest(type, ids);
     throw failure.remedy((near.empty() ? "" : "did you mean " + near + "? ") + "there " +
                          (ids.size() == 1 ? "is " : "are ") + join_words(ids));
@@ -89,14 +141,7 @@ fs::path parent_path(const vfio::HostRoot& root, std::string_view name) {
         if (std::error_code ec; fs::is_directory(path, ec))
             return path;
     }
-    Failure failure(Errc::parent_not_found,
-                    kata_vfio::quoted(name) + " is no mdev parent of this host");
-    const auto names = parent_names(root);
-    if (names.empty())
-        throw failure.remedy("no device here makes mediated devices: " + advice_for_none());
-    const auto near = nearest(name, names);
-    throw failure.remedy((near.empty() ? "" : "did you mean " + near + "? ") + "there " +
-                         (names.size() == 1 ? "is " : "are ") + join_words(names));
+    no_parent(root, name);
 }
 
 int numa_node(const vfio::HostRoot& root, std::string_view parent) {
@@ -158,7 +203,7 @@ std::vector<TypeOffer> find_type(const vfio::HostRoot& root, std::string_view ty
     if (!offers.empty())
         return offers;
     if (others.empty())
-        unknown_type(type, list_parents(root));
+        unknown_type(root, type);
     std::vector<std::string> ids;
     for (const auto& offered : read_parent(root, *parent).types)
         ids.push_back(offered.id);

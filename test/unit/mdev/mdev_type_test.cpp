@@ -74,14 +74,43 @@ TEST(MdevParent, Unknown) {
         return test::failure_text(Errc::parent_not_found, [&] { read_parent(root.host(), name); });
     };
     EXPECT_THAT(read("0000:00:02.0"),
-                HasSubstr("'0000:00:02.0' is no mdev parent of this host; no device here makes "
-                          "mediated devices: for GVT-g boot with i915.enable_gvt=1"));
+                HasSubstr("'0000:00:02.0' is no device of this host that makes vGPUs (mdev "
+                          "parent); none here does"));
     EXPECT_TRUE(list_parents(root.host()).empty());
     root.populate_gvt_host();
-    EXPECT_EQ(read("0000:00:03.0"), "'0000:00:03.0' is no mdev parent of this host; did you mean "
-                                    "0000:00:02.0? there is 0000:00:02.0");
+    EXPECT_EQ(read("0000:00:03.0"),
+              "'0000:00:03.0' is no device of this host that makes vGPUs (mdev parent); did you "
+              "mean 0000:00:02.0? there is 0000:00:02.0");
+    EXPECT_THAT(read("00:02.0"), HasSubstr("did you mean 0000:00:02.0? ")) << "without its domain";
     for (const char* name : {"", ".", "..", "../../bus", "/etc"})
-        EXPECT_THAT(read(name), HasSubstr("is no mdev parent of this host"));
+        EXPECT_THAT(read(name), HasSubstr("is no device of this host that makes vGPUs"));
+}
+
+TEST(MdevParent, WhatIsThereButMakesNoVgpusIsTold) {
+    fake::FakeRoot root;
+    const auto read = [&](std::string_view name) {
+        return test::failure_text(Errc::parent_not_found, [&] { read_parent(root.host(), name); });
+    };
+    root.populate_function(
+        {.address = "0000:00:03.0", .class_code = 0x020000, .driver = "e1000e", .group = 3});
+    EXPECT_EQ(read("0000:00:03.0"),
+              "0000:00:03.0 makes no vGPUs (it is no mdev parent): it is on e1000e; no device of "
+              "this host does: GVT-g needs an Intel GPU of the 5th to 10th Core generation, and "
+              "none is on its PCI bus; another device needs the driver that makes its vGPUs");
+    root.populate_function({.address = "0000:00:02.0", .driver = "vfio-pci", .group = 1});
+    EXPECT_THAT(read("0000:00:02.0"),
+                HasSubstr("0000:00:02.0 makes no vGPUs (it is no mdev parent): it is on vfio-pci; "
+                          "give it back to its driver (kata-vfio restore 0000:00:02.0)"));
+    EXPECT_THAT(read("0000:00:03.0"), HasSubstr("for GVT-g boot with i915.enable_gvt=1"));
+}
+
+TEST(MdevParent, ATypeIsNoParent) {
+    fake::FakeRoot root;
+    root.populate_gvt_host();
+    EXPECT_EQ(test::failure_text(Errc::parent_not_found,
+                                 [&] { read_parent(root.host(), "i915-GVTg_V4_8"); }),
+              "'i915-GVTg_V4_8' is an mdev type, not a device that makes vGPUs (mdev parent); "
+              "0000:00:02.0 offers it");
 }
 
 TEST(MdevParent, MalformedAttributes) {
@@ -151,7 +180,7 @@ TEST_F(FindType, WrongParentSaysWhichHasIt) {
               "parent 0000:00:02.0 does not offer type mtty-1; mtty does; 0000:00:02.0 offers "
               "i915-GVTg_V4_1, i915-GVTg_V4_2, i915-GVTg_V4_4 and i915-GVTg_V4_8");
     EXPECT_THAT(refused(Errc::parent_not_found, "mtty-1", "mdpy"),
-                HasSubstr("'mdpy' is no mdev parent of this host"));
+                HasSubstr("'mdpy' is no device of this host that makes vGPUs"));
 }
 
 TEST_F(FindType, AnIdIsOnePathComponent) {
