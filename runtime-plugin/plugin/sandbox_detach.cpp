@@ -80,7 +80,10 @@ std::vector<std::string> named(const SandboxState& state, const std::string& nam
                                                   " attachments of sandbox " + state.id)
             .remedy("name one of them: " + join_words(of_type, " or "));
     throw Failure(Errc::not_attached, quoted(name) + " is not attached to sandbox " + state.id)
-        .remedy(all.empty() ? "nothing is attached to it" : "attached are " + join_words(all));
+        .remedy(all.empty() ? "nothing is attached to it: kata-vfio list shows who has what"
+                            : "attached are " + join_words(all) +
+                                  ": name it by one of its names, which kata-vfio list " +
+                                  state.id + " shows");
 }
 
 /// And those in the same slot of the guest: it gives back a slot as a whole (acpiphp), and QEMU

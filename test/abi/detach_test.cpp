@@ -36,13 +36,14 @@ TEST_F(Detach, WhatIsNotAttached) {
     auto answer = host->detach(sandbox, gpu);
     expect_refused(answer, KATA_VFIO_E_NOT_ATTACHED, before);
     EXPECT_EQ(answer.problem, "'0000:00:02.0' is not attached to sandbox sb1");
-    EXPECT_EQ(answer.remedy, "nothing is attached to it");
+    EXPECT_EQ(answer.remedy, "nothing is attached to it: kata-vfio list shows who has what");
     EXPECT_EQ(answer.action, "detach 0000:00:02.0 from sandbox sb1");
 
     ASSERT_TRUE(host->attach(sandbox, type8, uuid_a).ok());
     answer = host->detach(sandbox, gpu);
-    EXPECT_EQ(answer.remedy,
-              "attached are vfio-" + std::string(uuid_a.substr(0, 8)) + " ('i915-GVTg_V4_8')");
+    EXPECT_EQ(answer.remedy, "attached are vfio-" + std::string(uuid_a.substr(0, 8)) +
+                                 " ('i915-GVTg_V4_8'): name it by one of its names, which "
+                                 "kata-vfio list sb1 shows");
 }
 
 TEST_F(Detach, ATypeThatNamesTwo) {
