@@ -30,7 +30,7 @@ void qmp_script(QmpClient& client, std::istream& in, bool raw, Io& io) {
             if (auto command = qmp_line(line))
                 io.out << result_text(client.execute(std::move(*command)), raw) << std::flush;
         } catch (const qemu::QmpFailure& refused) {
-            throw qemu_says(refused).during(at);
+            throw client.explained(refused).during(at);
         } catch (Failure& failure) {
             throw failure.during(at);
         }
@@ -52,7 +52,7 @@ int qmp(const Arguments& arguments, Io& io) {
     try {
         io.out << result_text(client.execute(*command), raw);
     } catch (const qemu::QmpFailure& refused) {
-        throw qemu_says(refused);
+        throw client.explained(refused);
     }
     return 0;
 }

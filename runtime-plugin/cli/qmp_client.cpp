@@ -2,7 +2,9 @@
 #include "runtime-plugin/cli/qmp_client.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/text.hpp"
 #include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/cli/qmp_text.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 
@@ -11,6 +13,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -120,6 +123,25 @@ Result QmpClient::wait_for(asio::awaitable<Result> operation) {
 
 boost::json::value QmpClient::execute(qemu::Command command) {
     return wait_for(session_->execute(std::move(command)));
+}
+
+Failure QmpClient::explained(const qemu::QmpFailure& refused) {
+    auto failure = qemu_says(refused);
+    if (refused.error_class() != "CommandNotFound")
+        return failure;
+    std::vector<std::string> names;
+    try {
+        const auto commands = execute(qemu::Command("query-commands"));
+        for (const auto& each : commands.as_array())
+            names.emplace_back(each.at("name").as_string());
+    } catch (const std::exception&) { // gone, or none that tells: the refusal is what counts
+        return failure;
+    }
+    if (std::ranges::find(names, refused.command()) != names.end())
+        return failure; // it has it, and does not let it pass
+    const auto meant = nearest(refused.command(), names);
+    return failure.remedy(meant.empty() ? "query-commands lists those that it has"
+                                        : "did you mean " + meant + "?");
 }
 
 } // namespace kata_vfio::cli

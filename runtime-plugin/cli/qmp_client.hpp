@@ -35,6 +35,10 @@ class QmpClient {
     /// with the command, its answer is dropped).
     boost::json::value execute(qemu::Command command);
 
+    /// QEMU's refusal for people (qemu_says()); of a command that it does not know, with the one
+    /// that was probably meant: it is asked for those it has.
+    Failure explained(const qemu::QmpFailure& refused);
+
     /// Events are handed out while something is waited for.
     void on_event(qemu::EventHandler handler) { session_->on_event(std::move(handler)); }
     std::optional<Failure> lost() const { return session_->lost(); }

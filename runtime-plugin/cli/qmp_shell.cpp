@@ -151,7 +151,7 @@ class Shell {
             const auto value = client_.execute(std::move(*command));
             io_.out << (raw_ ? boost::json::serialize(value) : pretty_json(value)) << '\n';
         } catch (const qemu::QmpFailure& refused) {
-            io_.err << failure_text(qemu_says(refused));
+            io_.err << failure_text(client_.explained(refused));
         } catch (const Failure& failure) {
             if (client_.lost())
                 throw;

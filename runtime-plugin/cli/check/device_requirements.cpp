@@ -9,38 +9,53 @@ namespace {
 
 struct Module {
     const char* name;
+    const char* option; ///< that it is built by
     Needs needed_by;
     bool i915;
 };
 
 constexpr Module modules[] = {
-    {"vfio", Needs::both, false},  {"vfio_iommu_type1", Needs::both, false},
-    {"kvm", Needs::both, false},   {"vfio_pci", Needs::gvt_d, false},
-    {"mdev", Needs::gvt_g, false}, {"kvmgt", Needs::gvt_g, true},
+    {"vfio", "CONFIG_VFIO", Needs::both, false},
+    {"vfio_iommu_type1", "CONFIG_VFIO_IOMMU_TYPE1", Needs::both, false},
+    {"kvm", "CONFIG_KVM", Needs::both, false},
+    {"vfio_pci", "CONFIG_VFIO_PCI", Needs::gvt_d, false},
+    {"mdev", "CONFIG_VFIO_MDEV", Needs::gvt_g, false},
+    {"kvmgt", "CONFIG_DRM_I915_GVT_KVMGT", Needs::gvt_g, true},
 };
 
 Requirement judge(const HostFacts& facts, const Module& module) {
-    const bool there = facts.has_module(module.name);
     Requirement line{std::string("module.") + module.name,
                      std::string("module ") + module.name,
                      module.needed_by,
                      true,
-                     there ? Verdict::pass : Verdict::fail,
-                     there ? "loaded or built in" : "neither loaded nor built in",
-                     there ? std::string() : std::string("modprobe ") + module.name};
-    if (!there && module.i915 && facts.offers_vgpus())
-        not_needed(line, other_means);
+                     Verdict::pass,
+                     "loaded or built in",
+                     {}};
+    if (facts.has_module(module.name))
+        return line;
+    // One without parameters leaves no trace in /sys/module.
+    if (facts.config && facts.config->state(module.option) == KernelConfig::State::builtin) {
+        line.detail = "built in";
+        return line;
+    }
+    line.verdict = Verdict::fail;
+    const auto load = std::string("modprobe ") + module.name;
+    line.fix = fix_unless_off(facts, module.option, load);
+    line.detail =
+        line.fix == load ? "neither loaded nor built in" : "this kernel was built without it";
+    if (module.i915)
+        spare_i915(facts, line);
     return line;
 }
 
-Requirement node(const char* id, const char* path, bool there, const char* fix) {
+Requirement node(const char* id, const char* path, bool there, const std::string& fix) {
     return {id,
             path,
             Needs::both,
             true,
             there ? Verdict::pass : Verdict::fail,
             there ? "there" : "not there",
-            there ? "" : fix};
+            there ? std::string() : fix};
 }
 
 Requirement groups(const HostFacts& facts) {
@@ -118,9 +133,18 @@ Requirement parents(const HostFacts& facts) {
                         " with " + std::to_string(parent.types) + " types");
     if (!names.empty())
         line.detail = join_words(names);
-    if (!any)
+    if (any)
+        return line;
+    if (why_no_i915(facts).empty())
         line.fix = "boot with i915.enable_gvt=1 and modprobe kvmgt; the GPU must be on i915, not "
                    "on vfio-pci";
+    else
+        line.fix = std::string("GVT-g needs an Intel GPU of the 5th to 10th Core generation, and "
+                               "none is here") +
+                   (facts.gpus.empty() && facts.cpu.intel()
+                        ? " (is the processor's turned on in the firmware?)"
+                        : "") +
+                   "; another device needs the driver that makes its vGPUs";
     return line;
 }
 
@@ -135,12 +159,14 @@ std::vector<Requirement> module_requirements(const HostFacts& facts) {
 
 std::vector<Requirement> device_requirements(const HostFacts& facts) {
     std::vector<Requirement> lines{
-        node("node.vfio", "/dev/vfio/vfio", facts.vfio_container, "modprobe vfio"),
+        node("node.vfio", "/dev/vfio/vfio", facts.vfio_container,
+             fix_unless_off(facts, "CONFIG_VFIO", "modprobe vfio")),
         node("node.kvm", "/dev/kvm", facts.kvm,
-             facts.cpu.virtualization
-                 ? "modprobe kvm_intel (or kvm_amd)"
-                 : "turn virtualization (VT-x, SVM) on in the firmware; then modprobe kvm_intel "
-                   "or kvm_amd"),
+             fix_unless_off(facts, "CONFIG_KVM",
+                            facts.cpu.virtualization
+                                ? "modprobe kvm_intel (or kvm_amd)"
+                                : "turn virtualization (VT-x, SVM) on in the firmware; then "
+                                  "modprobe kvm_intel or kvm_amd")),
         groups(facts)};
     for (auto& line : gpu_lines(facts))
         lines.push_back(std::move(line));

@@ -58,8 +58,10 @@ Requirement gvt_generation(const HostFacts& facts) {
                      facts.cpu.model,
                      {}};
     const auto found = facts.cpu.intel() ? cpu_generation(facts.cpu.model) : std::nullopt;
-    if (!found)
+    if (!found) {
+        spare_i915(facts, line);
         return line;
+    }
     const bool known = found->number >= oldest && found->number <= newest_gvt && !found->ice_lake;
     line.verdict = known ? Verdict::pass : Verdict::fail;
     if (known)

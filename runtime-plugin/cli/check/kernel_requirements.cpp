@@ -55,8 +55,8 @@ Requirement judge(const HostFacts& facts, const Option& option) {
     }
     line.verdict = Verdict::fail;
     line.fix = std::string("use a kernel built with ") + option.name + "=m";
-    if (option.i915 && facts.offers_vgpus())
-        not_needed(line, other_means);
+    if (option.i915)
+        spare_i915(facts, line);
     return line;
 }
 
@@ -135,8 +135,7 @@ Requirement gvt_on(const HostFacts& facts) {
     if (line.verdict == Verdict::pass)
         return line;
     line.fix = "add i915.enable_gvt=1 to the kernel command line and reboot";
-    if (facts.offers_vgpus())
-        not_needed(line, other_means);
+    spare_i915(facts, line);
     return line;
 }
 

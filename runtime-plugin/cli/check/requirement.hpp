@@ -33,6 +33,16 @@ void not_needed(Requirement& line, std::string_view because);
 /// The reason for i915's own lines where offers_vgpus() is true.
 inline constexpr std::string_view other_means = "a device of another driver offers vGPUs";
 
+/// Of a line about i915, which did not pass: needed by nobody where another device offers vGPUs,
+/// and not applicable where no Intel GPU is. GVT-g is of Intel's processor graphics alone.
+void spare_i915(const HostFacts& facts, Requirement& line);
+/// Why nothing of i915's GVT-g applies to the host; "" when it may.
+std::string why_no_i915(const HostFacts& facts);
+
+/// What to do about something that `option` of the kernel makes: modprobe finds nothing of what was
+/// not built. Otherwise `fix`.
+std::string fix_unless_off(const HostFacts& facts, const char* option, std::string fix);
+
 // The rules, one group each, in the order they are shown. Pure.
 std::vector<Requirement> hardware_requirements(const HostFacts& facts);
 std::vector<Requirement> kernel_option_requirements(const HostFacts& facts);

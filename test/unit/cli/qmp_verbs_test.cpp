@@ -46,6 +46,59 @@ TEST(QmpVerb, QemusRefusalIsStatusFiveWhateverItsClass) {
     EXPECT_EQ(peer.finish(), Lines{});
 }
 
+/// What `qmp COMMAND` says when QEMU refuses it so, and knows these commands.
+std::string misspelt(const std::string& command_word, const char* error_class, const char* desc) {
+    FakeQmp peer;
+    peer.greeting().capabilities();
+    peer.expect(command_word).error(error_class, desc);
+    peer.expect("query-commands")
+        .reply(boost::json::parse(R"([{"name":"query-status"},{"name":"stop"},{"name":"quit"}])"));
+    peer.start();
+    const auto done = command({"qmp", "--socket", peer.path(), command_word});
+    EXPECT_EQ(done.status, 5);
+    EXPECT_EQ(peer.finish(), Lines{});
+    return done.err;
+}
+
+TEST(QmpVerb, AMisspeltCommandNamesTheNearest) {
+    const auto err =
+        misspelt("query-sttus", "CommandNotFound", "The command query-sttus has not been found");
+    EXPECT_THAT(err, HasSubstr("QEMU said: The command query-sttus has not been found\n"));
+    EXPECT_THAT(err, HasSubstr("what to do: did you mean query-status?\n"));
+    EXPECT_THAT(misspelt("xyzzy", "CommandNotFound", "The command xyzzy has not been found"),
+                HasSubstr("what to do: query-commands lists those that it has\n"));
+    // Of a read-only proxy, which refuses what it does not know before QEMU is asked.
+    EXPECT_THAT(misspelt("qiut", "CommandNotFound",
+                         "Command qiut has been disabled: the proxy is read-only"),
+                HasSubstr("what to do: did you mean quit?\n"));
+    EXPECT_THAT(misspelt("quit", "CommandNotFound",
+                         "Command quit has been disabled: the proxy is read-only"),
+                HasSubstr("what to do: this monitor is restricted"));
+}
+
+TEST(QmpVerb, AMisspeltCommandOfAScriptToo) {
+    FakeQmp peer;
+    peer.greeting().capabilities();
+    peer.expect("stpo").error("CommandNotFound", "The command stpo has not been found");
+    peer.expect("query-commands").error("GenericError", "no");
+    peer.start();
+    {
+        QmpClient client(peer.path());
+        std::istringstream in("stpo\n");
+        std::ostringstream out, err;
+        Io io{out, err, false};
+        try {
+            qmp_script(client, in, true, io);
+            ADD_FAILURE() << "no failure";
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.action(), "line 1");
+            EXPECT_EQ(failure.verbatim(), "The command stpo has not been found");
+            EXPECT_THAT(failure.advice(), HasSubstr("too old")) << "as far as is known";
+        }
+    }
+    EXPECT_EQ(peer.finish(), Lines{});
+}
+
 TEST(QmpVerb, AWrongWordIsNotSent) {
     const auto done = command({"qmp", "--socket", "/no/such/socket", "query-status", "oops"});
     EXPECT_EQ(done.status, 2);
@@ -155,6 +208,7 @@ TEST(EventsVerb, AProxyWithoutQemuIsToldAtOnce) {
 TEST(EventsVerb, WrongUsage) {
     EXPECT_EQ(command({"events", "--socket", "/x", "--match", "("}).status, 2);
     EXPECT_EQ(command({"events", "--socket", "/x", "--count", "0"}).status, 2);
+    EXPECT_EQ(command({"events", "--socket", "/dev/null"}).status, 5);
     EXPECT_EQ(command({"events"}).status, 2);
 }
 

@@ -18,6 +18,7 @@ HostFacts good_host() {
     facts.config = KernelConfig::parse("CONFIG_VFIO=m\nCONFIG_VFIO_IOMMU_TYPE1=m\n"
                                        "CONFIG_VFIO_PCI=m\nCONFIG_VFIO_MDEV=m\n"
                                        "CONFIG_VFIO_MDEV_DEVICE=m\nCONFIG_DRM_I915_GVT=y\n"
+                                       "CONFIG_KVM=m\n"
                                        "CONFIG_DRM_I915_GVT_KVMGT=m\n");
     facts.config_source = "/boot/config-5.4.0";
     facts.command_line = KernelCommandLine::parse("ro intel_iommu=on i915.enable_gvt=1");
@@ -240,6 +241,81 @@ TEST(Requirements, ModulesNodesAndGroups) {
     facts.iommu_groups = 0;
     EXPECT_THAT(line(facts, "iommu.groups").fix, HasSubstr("VT-d"));
     EXPECT_FALSE(gvt_g(facts));
+}
+
+// modprobe finds nothing of what was not built.
+TEST(Requirements, AModuleTheKernelWasBuiltWithoutNeedsAnotherKernel) {
+    const std::pair<const char*, const char*> modules[] = {
+        {"vfio", "CONFIG_VFIO"},         {"vfio_iommu_type1", "CONFIG_VFIO_IOMMU_TYPE1"},
+        {"vfio_pci", "CONFIG_VFIO_PCI"}, {"kvm", "CONFIG_KVM"},
+        {"mdev", "CONFIG_VFIO_MDEV"},    {"kvmgt", "CONFIG_DRM_I915_GVT_KVMGT"}};
+    for (const auto& [module, option] : modules) {
+        auto facts = good_host();
+        facts.parents.clear();
+        facts.modules.erase(module);
+        facts.config =
+            KernelConfig::parse("CONFIG_OTHER=y\n# " + std::string(option) + " is not set\n");
+        auto found = line(facts, std::string("module.") + module);
+        EXPECT_EQ(found.verdict, Verdict::fail) << module;
+        EXPECT_EQ(found.detail, "this kernel was built without it");
+        EXPECT_EQ(found.fix, "a kernel with " + std::string(option) +
+                                 " is needed: modprobe has nothing to load here");
+        facts.config = KernelConfig::parse(std::string(option) + "=m\n");
+        EXPECT_EQ(line(facts, std::string("module.") + module).fix,
+                  "modprobe " + std::string(module));
+        // Built in, it may have no parameters and so no folder in /sys/module.
+        facts.config = KernelConfig::parse(std::string(option) + "=y\n");
+        found = line(facts, std::string("module.") + module);
+        EXPECT_EQ(found.verdict, Verdict::pass) << module;
+        EXPECT_EQ(found.detail, "built in");
+    }
+    auto facts = good_host();
+    facts.vfio_container = facts.kvm = false;
+    facts.config = KernelConfig::parse("# CONFIG_VFIO is not set\n");
+    EXPECT_EQ(line(facts, "node.vfio").fix,
+              "a kernel with CONFIG_VFIO is needed: modprobe has nothing to load here");
+    EXPECT_EQ(line(facts, "node.kvm").fix,
+              "a kernel with CONFIG_KVM is needed: modprobe has nothing to load here");
+    facts.config.reset();
+    EXPECT_EQ(line(facts, "node.vfio").fix, "modprobe vfio");
+}
+
+// GVT-g is of Intel's processor graphics: who has none is not sent to its boot parameter.
+TEST(Requirements, WithoutAnIntelGpuNothingOfI915IsAdvised) {
+    auto amd = good_host();
+    amd.cpu = {"AuthenticAMD", "AMD EPYC", true};
+    auto other_card = good_host();
+    other_card.gpus[0].ids = "10de:1234";
+    auto no_gpu = good_host();
+    no_gpu.gpus.clear();
+    for (auto facts : {amd, other_card, no_gpu}) {
+        facts.parents.clear();
+        facts.command_line = KernelCommandLine::parse("ro intel_iommu=on");
+        facts.modules.erase("kvmgt");
+        facts.config = KernelConfig::parse("CONFIG_VFIO=m\nCONFIG_VFIO_MDEV=m\n");
+        for (const auto* id :
+             {"boot.enable_gvt", "module.kvmgt", "kernel_option.CONFIG_DRM_I915_GVT",
+              "kernel_option.CONFIG_DRM_I915_GVT_KVMGT"}) {
+            const auto found = line(facts, id);
+            EXPECT_EQ(found.verdict, Verdict::unknown) << id;
+            EXPECT_FALSE(found.required) << id;
+            EXPECT_THAT(found.detail, HasSubstr("not applicable: ")) << id;
+            EXPECT_EQ(found.fix, "") << id;
+        }
+        const auto parents = line(facts, "mdev.parents");
+        EXPECT_EQ(parents.verdict, Verdict::fail);
+        EXPECT_TRUE(parents.required);
+        EXPECT_THAT(parents.fix, HasSubstr("needs the driver that makes its vGPUs"));
+        for (const auto& each : evaluate(facts))
+            EXPECT_THAT(each.fix, testing::Not(testing::AnyOf(HasSubstr("i915.enable_gvt"),
+                                                              HasSubstr("kvmgt"))))
+                << each.id;
+        EXPECT_FALSE(gvt_g(facts)) << "nothing here makes vGPUs";
+    }
+    no_gpu.parents.clear();
+    EXPECT_THAT(line(no_gpu, "mdev.parents").fix, HasSubstr("firmware"));
+    EXPECT_EQ(line(amd, "cpu.gvt_g_generation").detail,
+              "AMD EPYC; not applicable: not an Intel CPU, whose graphics GVT-g shares");
 }
 
 TEST(Requirements, OneViableGpuIsEnough) {
