@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/cli/command_line.hpp"
 
+#include "config/address.hpp"
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/cli/command_parser.hpp"
@@ -11,9 +12,25 @@
 #include <CLI/Formatter.hpp>
 
 #include <algorithm>
+#include <charconv>
 
 namespace kata_vfio::cli {
 namespace {
+
+std::string not_empty(std::string& value) {
+    return value.empty() ? "must not be empty" : "";
+}
+
+/// Nothing is looked up: gRPC would ask a name server for "foo".
+std::string daemon_address(std::string& value) {
+    constexpr std::string_view unix_form = "unix:";
+    const auto path = std::string_view(value).starts_with(unix_form)
+                          ? std::string_view(value).substr(unix_form.size())
+                          : std::string_view();
+    if (value.empty() || !path.empty() || config::is_host_and_port(value))
+        return value.empty() ? "must not be empty" : "";
+    return quoted(value, 120) + " is no daemon's address: unix:PATH or HOST:PORT";
+}
 
 constexpr auto overview =
     "Hot-plugs GPUs (GVT-d) and vGPUs (GVT-g) into the QEMU of a sandbox, and "
@@ -35,8 +52,21 @@ kata-vfio VERB --help has examples of each; docs/cli.md is the guide.)";
 
 } // namespace
 
-std::string not_empty(const std::string& value) {
-    return value.empty() ? "must not be empty" : "";
+CLI::Validator whole_number(std::int64_t least, std::int64_t most, const std::string& what) {
+    const auto judge = [least, most, what](const std::string& value) -> std::string {
+        if (value.empty())
+            return "must not be empty";
+        std::int64_t number = 0;
+        const auto* end = value.data() + value.size();
+        const auto [stop, error] = std::from_chars(value.data(), end, number);
+        // What begins with a 0 the parser behind this would take for octal.
+        if (error == std::errc() && stop == end && number >= least && number <= most &&
+            (value[0] != '0' || value.size() == 1))
+            return {};
+        return quoted(value, 40) + " is no " + what + " from " + std::to_string(least) + " to " +
+               std::to_string(most);
+    };
+    return {judge, "", ""};
 }
 
 Parser::Parser() : app_(overview, "kata-vfio") {
@@ -51,7 +81,7 @@ Parser::Parser() : app_(overview, "kata-vfio") {
         ->type_name("FILE");
     app_.add_option("--daemon", arguments_.daemon, "Have kata-vfiod do it: unix:PATH or HOST:PORT")
         ->type_name("ADDRESS")
-        ->check(CLI::Validator(not_empty, "", ""));
+        ->check(CLI::Validator(daemon_address, "", ""));
     app_.add_option("--root", arguments_.root, "Host root")->group("");
     app_.add_flag("--json", arguments_.json, "Results for programs (docs/json.md)");
     app_.add_flag("-v,--verbose", arguments_.verbose,
@@ -61,10 +91,25 @@ Parser::Parser() : app_(overview, "kata-vfio") {
     add_qmp_verbs();
     add_config_verbs();
     add_xml_verbs();
+    common_rules(app_);
+}
+
+/// A value that is empty is mostly a shell's variable that was never set; and --once=no would be
+/// taken for --once.
+void Parser::common_rules(CLI::App& app) {
+    for (auto* option : app.get_options([](const CLI::Option*) { return true; })) {
+        if (is_flag(*option))
+            option->disable_flag_override();
+        else
+            option->check(CLI::Validator(not_empty, "", ""));
+    }
+    for (auto* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+        common_rules(*verb);
 }
 
 std::variant<Arguments, Information> Parser::parse(std::vector<std::string> args) {
     const bool version = std::find(args.begin(), args.end(), "--version") != args.end();
+    const auto given = args;
     std::reverse(args.begin(), args.end()); // CLI11 takes them last first
     try {
         app_.parse(std::move(args));
@@ -75,6 +120,8 @@ std::variant<Arguments, Information> Parser::parse(std::vector<std::string> args
     } catch (const CLI::Success& asked) {
         return Information{version ? std::string(asked.what()) + "\n" : app_.help()};
     }
+    if (const auto missing = missing_value(app_, given))
+        throw Failure(*missing);
     split_annotations();
     split_qmp_words();
     return arguments_;
@@ -125,14 +172,18 @@ namespace {
 
 /// The verb that stands where --config's FILE should, with no verb left behind it; "" for none.
 std::string verb_taken_as_file(const CLI::App& app, const std::vector<std::string>& args) {
+    constexpr std::string_view joined = "--config=";
     if (!app.get_subcommands().empty())
         return {};
-    const auto option = std::find(args.begin(), args.end(), "--config");
-    if (option == args.end() || option + 1 == args.end())
-        return {};
+    std::string file;
+    for (std::size_t i = 0; i < args.size(); ++i)
+        if (args[i].starts_with(joined))
+            file = args[i].substr(joined.size());
+        else if (args[i] == "--config" && i + 1 < args.size())
+            file = args[i + 1];
     const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
-    const auto is_it = [&](const CLI::App* verb) { return verb->get_name() == option[1]; };
-    return std::any_of(verbs.begin(), verbs.end(), is_it) ? option[1] : std::string();
+    const auto is_it = [&](const CLI::App* verb) { return verb->get_name() == file; };
+    return std::any_of(verbs.begin(), verbs.end(), is_it) ? file : std::string();
 }
 
 } // namespace
@@ -154,9 +205,7 @@ std::variant<Arguments, Information> parse(const std::vector<std::string>& args)
                           "no verb is left: --config took " + quoted(taken) + " as its FILE")
                 .during("usage")
                 .remedy("name the file behind --config: kata-vfio --config FILE " + taken);
-        throw Failure(Errc::invalid_argument, error.what())
-            .during(deepest.empty() ? "usage" : deepest)
-            .remedy("see kata-vfio " + (deepest.empty() ? "" : deepest + " ") + "--help");
+        throw misuse(parser.app(), deepest, error);
     }
 }
 

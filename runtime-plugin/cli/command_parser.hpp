@@ -6,14 +6,15 @@
 
 #include <CLI/App.hpp>
 
+#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
 
 namespace kata_vfio::cli {
 
-/// For CLI11: what is wrong with an option's value.
-std::string not_empty(const std::string& value);
+/// For CLI11: that an option's value is a `what` ("whole number of seconds") within these bounds.
+CLI::Validator whole_number(std::int64_t least, std::int64_t most, const std::string& what);
 
 /// Builds CLI11's parser over one Arguments: every verb and its options. Lives for one parse, on
 /// one thread. Throws CLI::ParseError.
@@ -34,6 +35,8 @@ class Parser {
                    const std::string& description, const std::string& examples);
     CLI::App* family(const std::string& name, const std::string& description,
                      const std::string& examples);
+    /// What every option and operand has in common: see the constructor.
+    void common_rules(CLI::App& app);
     void add_host_verbs();
     void add_sandbox_verbs();
     void add_top();

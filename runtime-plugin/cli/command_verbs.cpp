@@ -21,8 +21,7 @@ void Parser::add_host_verbs() {
     check
         ->add_option("--guest-kernel", arguments_.guest_kernel,
                      "Not the host: whether this kernel image or .config can serve sandboxes")
-        ->type_name("FILE")
-        ->check(CLI::Validator(not_empty, "", ""));
+        ->type_name("FILE");
 
     auto* gpus = verb(app_, "gpus", Verb::gpus,
                       "The host's display functions: driver, IOMMU group, what blocks it",
@@ -42,9 +41,7 @@ void Parser::add_host_verbs() {
              "GPUs, their IOMMU groups and vGPUs, and the sandboxes' slots they are in",
              "  kata-vfio topology\n  kata-vfio topology --svg host.svg\n");
     topology->add_flag("--all", arguments_.all, "Every PCI function");
-    topology->add_option("--svg", arguments_.svg, "Draw it into this file")
-        ->type_name("OUT")
-        ->check(CLI::Validator(not_empty, "", ""));
+    topology->add_option("--svg", arguments_.svg, "Draw it into this file")->type_name("OUT");
 
     auto* create = verb(app_, "create", Verb::create, "Make a vGPU",
                         "  kata-vfio create i915-GVTg_V4_8\n"
@@ -88,7 +85,7 @@ void Parser::add_sandbox_verbs() {
     open->add_option("--owner", arguments_.owner,
                      "The process that it belongs to: its end is the sandbox's")
         ->type_name("PID")
-        ->check(CLI::PositiveNumber);
+        ->check(whole_number(1, 4194304, "process id: a whole number"));
     auto* release = verb(*sandbox, "release", Verb::sandbox_release,
                          "Unplug and give back all the sandbox has, and forget it",
                          "  kata-vfio sandbox release s1\n");
@@ -145,7 +142,8 @@ void Parser::add_sandbox_verbs() {
     trace
         ->add_option("--slow", arguments_.slow_ms,
                      "An answer that took this long stands out (default: 100)")
-        ->type_name("MS");
+        ->type_name("MS")
+        ->check(whole_number(0, 1000000000, "whole number of milliseconds"));
 }
 
 void Parser::add_top() {
@@ -156,10 +154,10 @@ void Parser::add_top() {
     top->add_flag("--once", arguments_.once, "One look");
     top->add_option("--interval", arguments_.interval, "Seconds between looks (default: 2)")
         ->type_name("S")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{86400}));
+        ->check(whole_number(1, 86400, "whole number of seconds"));
     top->add_option("--count", arguments_.count, "End after that many looks")
         ->type_name("N")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000000}));
+        ->check(whole_number(1, 1000000000, "whole number of looks"));
 }
 
 void Parser::add_sandbox_id(CLI::App* sub) {
@@ -190,10 +188,10 @@ void Parser::add_qmp_verbs() {
         ->type_name("REGEX");
     events->add_option("--count", arguments_.count, "End after that many")
         ->type_name("N")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000000}));
+        ->check(whole_number(1, 1000000000, "whole number of events"));
     events->add_option("--timeout", arguments_.timeout, "End after that many seconds")
         ->type_name("S")
-        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000000}));
+        ->check(whole_number(0, 1000000000, "whole number of seconds"));
 }
 
 void Parser::add_socket(CLI::App* sub) {

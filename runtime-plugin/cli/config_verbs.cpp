@@ -15,6 +15,7 @@
 #include <boost/json.hpp>
 
 #include <cstdlib>
+#include <optional>
 
 namespace kata_vfio::cli {
 namespace json = boost::json;
@@ -102,19 +103,38 @@ int config_check(const Arguments& arguments, Io& io) {
     return tell(findings, io);
 }
 
+namespace {
+
+/// A refused `config enable`: what is doubtful in the file is told all the same, if it is one.
+int refuse_enable(const Arguments& arguments, const std::filesystem::path& file,
+                  const Failure& refused, Io& io) {
+    std::vector<config::Warning> warnings;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(file, ignored))
+        warnings = config::inspect(file).configuration.warnings;
+    if (arguments.json)
+        io.out << json::serialize(json::object{{"file", file.string()},
+                                               {"warnings", config::warnings_json(warnings)},
+                                               {"error", plugin::failure_json(refused)}})
+               << '\n';
+    else
+        tell_warnings(warnings, io);
+    io.out.flush();
+    io.err << failure_text(refused);
+    return exit_status(refused.code());
+}
+
+} // namespace
+
 int config_enable(const Arguments& arguments, Io& io) {
     const auto file = file_of(arguments);
-    const auto enable = [&] {
-        try {
-            return config::enable(file);
-        } catch (const Failure&) {
-            std::error_code ignored;
-            if (!arguments.json && std::filesystem::is_regular_file(file, ignored))
-                tell_warnings(config::inspect(file).configuration.warnings, io);
-            throw;
-        }
-    };
-    const auto result = enable();
+    std::optional<config::EnableResult> enabled;
+    try {
+        enabled = config::enable(file);
+    } catch (const Failure& refused) {
+        return refuse_enable(arguments, file, refused, io);
+    }
+    const auto& result = *enabled;
     if (arguments.json) {
         json::object object{{"file", file.string()},
                             {"edit", config::name(result.edit.kind)},

@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 
 #include <filesystem>
+#include <optional>
 
 namespace kata_vfio::cli {
 namespace json = boost::json;
@@ -24,17 +25,32 @@ json::object listing(DaemonClient& client, const char* what, const char* method,
     return listed;
 }
 
+json::object list(DaemonClient& client, const Arguments& a) {
+    if (a.sandbox.empty())
+        return client.call("list", "Sandboxes/List", {}, false);
+    auto sandbox = client.call("list", "Sandboxes/Get", {{"sandbox", a.sandbox}}, false);
+    return {{"sandboxes", json::array{std::move(sandbox)}}, {"unreadable", json::array()}};
+}
+
 json::object open(DaemonClient& client, const Arguments& a) {
     json::object annotations;
     for (const auto& [key, value] : a.annotations)
         annotations[key] = value;
     const auto qmp = a.qmp.empty() ? std::string() : std::filesystem::absolute(a.qmp).string();
-    return client.call("open sandbox " + a.sandbox, "Sandboxes/Open",
-                       {{"sandbox", a.sandbox},
-                        {"qmp_socket", qmp},
-                        {"annotations", std::move(annotations)},
-                        {"owner_pid", a.owner}},
-                       true);
+    std::optional<json::object> before;
+    try {
+        before = list(client, a);
+    } catch (const Failure& failure) { // not known yet; what else is wrong the open tells
+        if (failure.code() == Errc::cancelled)
+            throw;
+    }
+    auto opened = client.call("open sandbox " + a.sandbox, "Sandboxes/Open",
+                              {{"sandbox", a.sandbox},
+                               {"qmp_socket", qmp},
+                               {"annotations", std::move(annotations)},
+                               {"owner_pid", a.owner}},
+                              true);
+    return with_earlier(std::move(opened), before);
 }
 
 json::object attach(DaemonClient& client, const Arguments& a) {
@@ -44,13 +60,6 @@ json::object attach(DaemonClient& client, const Arguments& a) {
     return with_first_attachment(client.call("attach " + a.device,
                                              a.dry_run ? "Devices/Plan" : "Devices/Attach",
                                              std::move(request), !a.dry_run));
-}
-
-json::object list(DaemonClient& client, const Arguments& a) {
-    if (a.sandbox.empty())
-        return client.call("list", "Sandboxes/List", {}, false);
-    auto sandbox = client.call("list", "Sandboxes/Get", {{"sandbox", a.sandbox}}, false);
-    return {{"sandboxes", json::array{std::move(sandbox)}}, {"unreadable", json::array()}};
 }
 
 } // namespace

@@ -52,6 +52,16 @@ std::optional<fs::path> configuration_file(const Arguments& arguments) {
     }
 }
 
+std::optional<Failure> unusable_configuration(const Arguments& arguments) {
+    try {
+        if (const auto file = configuration_file(arguments))
+            (void)config::load(*file);
+    } catch (const Failure& refused) {
+        return refused;
+    }
+    return std::nullopt;
+}
+
 Host open_host(const Arguments& arguments) {
     config::Configuration configuration;
     if (const auto file = configuration_file(arguments)) {

@@ -53,6 +53,9 @@ class OwnerView {
 /// is named and there is none. Throws Failure(config_invalid) when a named one is missing.
 std::optional<std::filesystem::path> configuration_file(const Arguments& arguments);
 
+/// Why the configuration that is named or found can't be read; nullopt also when there is none.
+std::optional<Failure> unusable_configuration(const Arguments& arguments);
+
 /// Throws Failure(config_invalid) for a configuration that is there but can't be read: the claims
 /// of the sandboxes might be somewhere else then.
 Host open_host(const Arguments& arguments);

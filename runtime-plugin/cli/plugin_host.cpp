@@ -3,16 +3,36 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
+#include "config/load.hpp"
 #include "runtime-plugin/cli/plugin_library.hpp"
 #include "runtime-plugin/cli/table.hpp"
 
 #include <boost/json.hpp>
 
 #include <array>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 namespace kata_vfio::cli {
 namespace json = boost::json;
+
+namespace {
+
+/// The C ABI tells why a plugin did not open in one line. The same configuration, read here, is
+/// refused in its parts: that is thrown, if it is the same refusal.
+void throw_in_parts(const Arguments& arguments, const std::string& said) {
+    try {
+        (void)config::load(arguments.config.empty()
+                               ? config::find(arguments.root, std::getenv("KATA_CONF_FILE"))
+                               : std::filesystem::path(arguments.config));
+    } catch (const Failure& refused) {
+        if (refused.what() == said)
+            throw;
+    }
+}
+
+} // namespace
 
 /// A call's end, copied out of the callback that told it.
 struct PluginHost::Ended {
@@ -38,10 +58,13 @@ PluginHost::PluginHost(const Arguments& arguments, Io& io, Config config)
     std::array<char, 16384> text{};
     const auto status =
         entry_->plugin_open(&services, &options, &plugin_, text.data(), text.size());
-    if (status != KATA_VFIO_OK)
-        throw Failure(static_cast<Errc>(status),
-                      text[0] ? std::string(text.data())
-                              : std::string(meaning(static_cast<Errc>(status))));
+    if (status == KATA_VFIO_OK)
+        return;
+    const auto code = static_cast<Errc>(status);
+    const std::string said = text[0] ? text.data() : std::string(meaning(code));
+    if (code == Errc::config_invalid)
+        throw_in_parts(arguments, said);
+    throw Failure(code, said);
 }
 
 PluginHost::~PluginHost() {

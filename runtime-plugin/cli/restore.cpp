@@ -55,7 +55,9 @@ RestoreReport without_record(const Host& host, const vfio::PciFunction& function
     RestoreReport report;
     if (function.driver && !ours) {
         report.note =
-            name + " is on " + *function.driver + ", and no record says that kata-vfio bound it";
+            name + " is on " + *function.driver +
+            ", and no record says that kata-vfio bound it: nothing was changed; kata-vfio "
+            "gpus --all shows what is on VFIO";
         return report;
     }
     vfio::BindRecord blank;

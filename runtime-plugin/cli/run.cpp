@@ -2,7 +2,6 @@
 #include "runtime-plugin/cli/run.hpp"
 
 #include "config/base/failure.hpp"
-#include "config/base/file.hpp"
 #include "runtime-plugin/cli/bind.hpp"
 #include "runtime-plugin/cli/check/check.hpp"
 #include "runtime-plugin/cli/command_line.hpp"
@@ -12,6 +11,8 @@
 #include "runtime-plugin/cli/failure_text.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
 #include "runtime-plugin/cli/help/help_verbs.hpp"
+#include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/cli/named_file.hpp"
 #include "runtime-plugin/cli/qmp.hpp"
 #include "runtime-plugin/cli/reconcile_text.hpp"
 #include "runtime-plugin/cli/sandbox_text.hpp"
@@ -170,12 +171,14 @@ std::string text_of(const Arguments& arguments, const json::object& object) {
     }
 }
 
-/// What an empty listing means, for people.
-void tell_if_empty(const Arguments& arguments, const json::object& object, Io& io) {
+/// What an empty listing means, and that a sandbox was open already, for people.
+void tell_notes(const Arguments& arguments, const json::object& object, Io& io) {
     if (arguments.json)
         return;
     if (arguments.verb == Verb::gpus && object.at("functions").as_array().empty())
         io.err << "kata-vfio: no display function on this host's PCI bus (--all shows the rest)\n";
+    if (arguments.verb == Verb::sandbox_open && !open_note(object).empty())
+        io.err << "kata-vfio: " << open_note(object) << '\n';
     if (arguments.verb == Verb::types && object.at("types").as_array().empty())
         io.err << "kata-vfio: no device on this host makes vGPUs (kata-vfio check --gvt-g says "
                   "what is missing)\n";
@@ -183,13 +186,28 @@ void tell_if_empty(const Arguments& arguments, const json::object& object, Io& i
 
 int draw_topology(const Arguments& arguments, const json::object& object, Io& io) {
     const auto svg = topology_svg(object);
-    write_atomically(arguments.svg, svg, 0644);
+    write_named_file("--svg", arguments.svg, svg, 0644);
     print(arguments, io, {{"svg", arguments.svg}, {"bytes", svg.size()}},
           "wrote " + printable(arguments.svg) + "\n");
     return 0;
 }
 
+/// What these do without a configuration they do all the same, but by default values: whoever named
+/// a file that can't be used is to know. (Detach is told by the plugin.)
+void tell_unusable_configuration(const Arguments& arguments, Io& io) {
+    const auto verb = arguments.verb;
+    if (!arguments.daemon.empty() ||
+        (verb != Verb::list && verb != Verb::reconcile && verb != Verb::sandbox_release &&
+         (verb != Verb::xml_export || arguments.nodedev)))
+        return;
+    if (const auto refused = unusable_configuration(arguments))
+        io.err << "kata-vfio: the configuration can't be used, so only the default state directory "
+                  "is looked at: "
+               << printable(refused->what()) << '\n';
+}
+
 int dispatch(const Arguments& arguments, Io& io) {
+    tell_unusable_configuration(arguments, io);
     if (arguments.verb == Verb::top)
         return top(arguments, io);
     if (arguments.daemon.empty()) {
@@ -225,7 +243,7 @@ int dispatch(const Arguments& arguments, Io& io) {
         return check_result(arguments, object, io);
     if (!arguments.svg.empty())
         return draw_topology(arguments, object, io);
-    tell_if_empty(arguments, object, io);
+    tell_notes(arguments, object, io);
     print(arguments, io, object, text_of(arguments, object));
     return arguments.verb == Verb::reconcile ? reconcile_status(object) : 0;
 }

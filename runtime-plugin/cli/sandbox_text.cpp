@@ -89,6 +89,23 @@ json::object with_first_attachment(json::object attached) {
     return attached;
 }
 
+json::object with_earlier(json::object sandbox, const std::optional<json::object>& listed) {
+    sandbox["opened_before"] = listed.has_value();
+    sandbox["qmp_socket_before"] =
+        listed ? listed->at("sandboxes").as_array().at(0).at("qmp_socket") : json::value(nullptr);
+    return sandbox;
+}
+
+std::string open_note(const json::object& sandbox) {
+    if (!sandbox.at("opened_before").as_bool())
+        return {};
+    const auto before = string_at(sandbox, "qmp_socket_before");
+    return "sandbox " + printable(string_at(sandbox, "sandbox")) + " was open already, with " +
+           (before == string_at(sandbox, "qmp_socket")
+                ? "the same QMP socket"
+                : "another QMP socket: " + printable(before));
+}
+
 std::string open_text(const json::object& sandbox) {
     return properties(
         {{"sandbox", string_at(sandbox, "sandbox")},

@@ -3,6 +3,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <optional>
 #include <string>
 
 namespace kata_vfio::cli {
@@ -12,6 +13,13 @@ namespace kata_vfio::cli {
 /// attach's JSON with `uuid` and `guest_address` of the first attachment on top, for scripts; null
 /// where it has none.
 boost::json::object with_first_attachment(boost::json::object attached);
+
+/// open's JSON with whether it was known before, and with which socket: `listed` is what `list ID`
+/// said then.
+boost::json::object with_earlier(boost::json::object sandbox,
+                                 const std::optional<boost::json::object>& listed);
+/// That it was, for people; "" when it was not.
+std::string open_note(const boost::json::object& sandbox);
 
 std::string open_text(const boost::json::object& sandbox);
 std::string attach_text(const boost::json::object& attached);

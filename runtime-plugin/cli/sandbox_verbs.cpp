@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include <filesystem>
+#include <optional>
 
 namespace kata_vfio::cli {
 namespace json = boost::json;
@@ -56,10 +57,17 @@ json::object list_of(PluginHost& host, const std::string& id) {
 
 json::object open_sandbox(const Arguments& arguments, Io& io) {
     PluginHost host(arguments, io);
+    std::optional<json::object> before;
+    try {
+        before = list_of(host, arguments.sandbox);
+    } catch (const Failure& failure) { // not known yet; what else is wrong the open tells
+        if (failure.code() == Errc::cancelled)
+            throw;
+    }
     const OpenSandbox sandbox(host, arguments);
     // What is remembered has the machine and, for one that was known, its attachments.
     const auto listed = list_of(host, arguments.sandbox);
-    return listed.at("sandboxes").as_array().at(0).as_object();
+    return with_earlier(listed.at("sandboxes").as_array().at(0).as_object(), before);
 }
 
 json::object release_sandbox(const Arguments& arguments, Io& io) {

@@ -5,6 +5,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/cli/check/check.hpp"
+#include "runtime-plugin/cli/named_file.hpp"
 
 #include <boost/json.hpp>
 
@@ -17,6 +18,10 @@ namespace {
 
 // A distribution's vmlinux with debug information would be larger; nobody boots that.
 constexpr std::size_t most_bytes = std::size_t{512} << 20;
+
+constexpr auto name_a_kernel =
+    "name an x86-64 kernel image (vmlinuz, bzImage, vmlinux) or a kernel's .config; "
+    "qemu/guest-kernel/build-kernel.sh builds one";
 
 bool looks_like_config(std::string_view text) {
     return text.find('\0') == std::string_view::npos && !KernelConfig::parse(text).empty();
@@ -62,13 +67,9 @@ void find_config(GuestKernel& kernel, const fs::path& file) {
 GuestKernel read_guest_kernel(const fs::path& file) {
     GuestKernel kernel;
     kernel.file = file.string();
-    const auto bytes = read_file(file, most_bytes);
-    if (!bytes)
-        throw Failure(Errc::host_io, file.string() + " is not there")
-            .remedy(
-                "name a kernel image or a .config; qemu/guest-kernel/build-kernel.sh builds one");
+    const auto bytes = read_named_file(file, "a kernel", most_bytes, name_a_kernel);
     try {
-        const auto text = bytes->starts_with("\x1f\x8b") ? gunzip(*bytes) : *bytes;
+        const auto text = bytes.starts_with("\x1f\x8b") ? gunzip(bytes) : bytes;
         if (looks_like_config(text)) {
             kernel.config = KernelConfig::parse(text);
             kernel.config_source = kernel.file;
@@ -76,6 +77,8 @@ GuestKernel read_guest_kernel(const fs::path& file) {
         }
         kernel.image = parse_kernel_image(text);
     } catch (Failure& failure) {
+        if (failure.advice().empty())
+            failure.remedy(name_a_kernel);
         throw failure.during(kernel.file);
     }
     find_config(kernel, file);

@@ -2,10 +2,10 @@
 #include "runtime-plugin/cli/trace/trace.hpp"
 
 #include "config/base/failure.hpp"
-#include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "config/base/utf8.hpp"
 #include "runtime-plugin/cli/host.hpp"
+#include "runtime-plugin/cli/named_file.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "runtime-plugin/cli/trace/trace_page.hpp"
 #include "runtime-plugin/plugin/qmp_log.hpp"
@@ -38,7 +38,7 @@ Log find_log(const Arguments& arguments) {
                 "sandbox's QMP connection is recorded"};
     std::error_code error;
     if (fs::exists(subject, error))
-        return {subject, ""};
+        return {subject, "name a wire.log, or a sandbox: kata-vfio list shows them"};
     Failure failure(Errc::sandbox_not_found,
                     quoted(subject) + " is neither a sandbox known here nor a file");
     const auto meant = nearest(subject, ids);
@@ -49,18 +49,17 @@ Log find_log(const Arguments& arguments) {
 
 qemu::WireHistory read_log(const Log& log) {
     try {
-        return qemu::read_wire_log(log.path);
+        auto history = qemu::read_wire_log(log.path);
+        if (history.records.empty() && history.bad_lines > 0)
+            throw Failure(Errc::host_io,
+                          log.path.string() + " is no QMP log: not one line of it can be read")
+                .remedy("name a wire.log, or a sandbox: kata-vfio list shows them");
+        return history;
     } catch (Failure& failure) {
         if (failure.code() != Errc::host_io || !failure.advice().empty())
             throw;
         throw failure.remedy(log.absent);
     }
-}
-
-std::int64_t slow_limit(const Arguments& arguments) {
-    if (arguments.slow_ms < 0)
-        throw Failure(Errc::invalid_argument, "--slow: must be 0 or more milliseconds");
-    return arguments.slow_ms * 1000;
 }
 
 /// Takes out what does not concern the device; the indexes of events follow.
@@ -114,9 +113,9 @@ Trace make_trace(std::string title, qemu::WireHistory history, const std::string
 }
 
 int trace(const Arguments& arguments, Io& io) {
-    const auto slow_us = slow_limit(arguments);
     const auto log = find_log(arguments);
-    const auto made = make_trace(log.path.string(), read_log(log), arguments.device, slow_us);
+    const auto made =
+        make_trace(log.path.string(), read_log(log), arguments.device, arguments.slow_ms * 1000);
     const auto& history = made.history;
     for (const auto& problem : history.problems)
         io.err << "kata-vfio: " << printable(problem) << '\n';
@@ -128,7 +127,7 @@ int trace(const Arguments& arguments, Io& io) {
         return 0;
     }
     const auto page = trace_page(made);
-    write_atomically(arguments.html, page);
+    write_named_file("--html", arguments.html, page, 0600);
     if (arguments.json)
         io.out << json::serialize(json::object{{"html", arguments.html}, {"bytes", page.size()}})
                << '\n';

@@ -31,8 +31,13 @@ Subject subject_of(const Arguments& arguments, Io& io) {
     Subject made;
     if (is_file(arguments.subject)) {
         made.text = read_document(arguments.subject);
-        made.domain = xml::read_domain(made.text);
-        require_uuids(made.domain);
+        try {
+            made.domain = xml::read_domain(made.text);
+            require_uuids(made.domain);
+        } catch (Failure& failure) {
+            tell_document(failure, arguments.subject);
+            throw;
+        }
     } else {
         made.domain = exported_domain(arguments, arguments.subject, io);
         made.text = xml::write_domain(made.domain);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/failure.hpp"
-#include "config/base/file.hpp"
-#include "config/base/text.hpp"
 #include "mdev/uuid.hpp"
 #include "qemu/domain_xml/node_device.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
+#include "runtime-plugin/cli/named_file.hpp"
 #include "runtime-plugin/cli/xml/xml_verbs.hpp"
 
 #include <boost/json.hpp>
@@ -18,6 +17,9 @@ namespace xml = qemu::domain_xml;
 namespace {
 
 constexpr std::size_t size_limit = 4u << 20;
+
+constexpr auto name_xml = "name a file of libvirt's XML that is there, or - for standard input "
+                          "(virsh dumpxml NAME | kata-vfio xml import -)";
 
 /// A device request for the `attach` of a sandbox.
 struct Request {
@@ -112,10 +114,13 @@ std::string read_document(const std::string& file) {
             text.append(bytes, static_cast<std::size_t>(std::cin.gcount()));
         return text; // what is too long the reader refuses
     }
-    auto text = read_file(file, size_limit);
-    if (!text)
-        throw Failure(Errc::invalid_argument, "there is no file " + quoted(file));
-    return std::move(*text);
+    return read_named_file(file, "libvirt's XML", size_limit, name_xml);
+}
+
+void tell_document(Failure& failure, const std::string& file) {
+    if (failure.advice().empty())
+        failure.remedy(name_xml);
+    failure.during(file == "-" ? "standard input" : file);
 }
 
 std::string configuration_of(const xml::Domain& domain) {
@@ -131,7 +136,15 @@ std::string configuration_of(const xml::Domain& domain) {
 
 int xml_import(const Arguments& arguments, Io& io) {
     const auto text = read_document(arguments.subject);
-    const auto made = xml::is_document_of(text, "device") ? import_node(text) : import_domain(text);
+    const auto import = [&] {
+        try {
+            return xml::is_document_of(text, "device") ? import_node(text) : import_domain(text);
+        } catch (Failure& failure) {
+            tell_document(failure, arguments.subject);
+            throw;
+        }
+    };
+    const auto made = import();
     if (arguments.json) {
         json::array requests;
         for (const auto& each : made.requests)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/failure.hpp"
 #include "qemu/domain_xml/domain.hpp"
 #include "runtime-plugin/cli/arguments.hpp"
 #include "runtime-plugin/cli/io.hpp"
@@ -29,8 +30,10 @@ std::string configuration_of(const qemu::domain_xml::Domain& domain);
 /// the device here. Throws Failure(malformed_uuid), naming the line.
 void require_uuids(const qemu::domain_xml::Domain& domain);
 
-/// The file's text, of at most 4 MiB; "-" is standard input. Throws Failure(invalid_argument) when
-/// there is no such file.
+/// The file's text, of at most 4 MiB; "-" is standard input. Throws as read_named_file().
 std::string read_document(const std::string& file);
+
+/// Adds to what a document was refused for which it was, and what to do where that is not told.
+void tell_document(Failure& failure, const std::string& file);
 
 } // namespace kata_vfio::cli

@@ -54,7 +54,9 @@ TEST(CommandLine, VerbsAndTheirOperands) {
 
 TEST(CommandLine, AVerbThatConfigTookForItsFileIsNamed) {
     EXPECT_THAT(refusal({"--config", "list"}), HasSubstr("--config took 'list' as its FILE"));
-    EXPECT_THAT(refusal({"--config", "f.toml"}), HasSubstr("A subcommand is required"));
+    EXPECT_THAT(refusal({"--config=list"}), HasSubstr("--config took 'list' as its FILE"));
+    EXPECT_THAT(refusal({"--config=list", "list"}), "taken") << "a file may be called so";
+    EXPECT_THAT(refusal({"--config", "f.toml"}), HasSubstr("no verb is given"));
 }
 
 TEST(CommandLine, GlobalOptionsStandBeforeAndBehindTheVerb) {
@@ -121,6 +123,100 @@ TEST(CommandLine, WrongUsageNamesWhatWasMeant) {
         EXPECT_EQ(refusal(args), text);
     EXPECT_THAT(refusal({"bind", "a", "b"}), HasSubstr("b"));
     EXPECT_THAT(refusal({}), HasSubstr("see kata-vfio --help"));
+}
+
+// Our words, not the parser's: what is wrong, where, and what is taken.
+TEST(CommandLine, AWrongValueSaysWhatIsTaken) {
+    const std::string longest(400, '9');
+    const std::pair<std::vector<std::string>, std::string> typed[] = {
+        {{"trace", "s1", "--slow", "x"},
+         "trace: --slow: 'x' is no whole number of milliseconds from 0 to 1000000000; see "
+         "kata-vfio trace --help"},
+        {{"trace", "s1", "--slow=-5"},
+         "trace: --slow: '-5' is no whole number of milliseconds from 0 to 1000000000; see "
+         "kata-vfio trace --help"},
+        {{"trace", "s1", "--slow", "99999999999999999999999999"},
+         "trace: --slow: '99999999999999999999999999' is no whole number of milliseconds from 0 to "
+         "1000000000; see kata-vfio trace --help"},
+        {{"top", "--interval", "x"},
+         "top: --interval: 'x' is no whole number of seconds from 1 to 86400; see kata-vfio top "
+         "--help"},
+        {{"top", "--interval", "1.5"},
+         "top: --interval: '1.5' is no whole number of seconds from 1 to 86400; see kata-vfio top "
+         "--help"},
+        {{"top", "--interval", "010"},
+         "top: --interval: '010' is no whole number of seconds from 1 to 86400; see kata-vfio top "
+         "--help"},
+        {{"top", "--count", "0"},
+         "top: --count: '0' is no whole number of looks from 1 to 1000000000; see kata-vfio top "
+         "--help"},
+        {{"events", "s1", "--timeout", ""},
+         "events: --timeout: must not be empty; see kata-vfio events --help"},
+        {{"sandbox", "open", "s1", "--owner", "0"},
+         "sandbox open: --owner: '0' is no process id: a whole number from 1 to 4194304; see "
+         "kata-vfio sandbox open --help"},
+        {{"topology", "--svg"},
+         "topology: --svg has no value; write it as --svg OUT (Draw it into this file): see "
+         "kata-vfio topology --help"},
+        {{"topology", "--svg", "--json"},
+         "topology: --svg has no value; write it as --svg OUT (Draw it into this file): see "
+         "kata-vfio topology --help"},
+        {{"topology", "--svg="},
+         "topology: --svg has no value; write it as --svg OUT (Draw it into this file): see "
+         "kata-vfio topology --help"},
+        {{"--config", "--json", "list"},
+         "usage: --config has no value; write it as --config FILE (Kata's configuration.toml "
+         "(default: $KATA_CONF_FILE, /etc/kata-containers, /usr/share/defaults/kata-containers, "
+         "/opt/kata/share/defaults/kata-containers)): see kata-vfio --help"},
+        {{"top", "--once=3"},
+         "top: --once takes no value; leave out what stands behind the =: see kata-vfio top "
+         "--help"},
+        {{"check", "--gvt-d=x"},
+         "check: --gvt-d takes no value; leave out what stands behind the =: see kata-vfio check "
+         "--help"},
+        {{"attach", "s1", "x", "y", "z"},
+         "attach: 'y' and 'z' are too many: it takes ID and DEVICE; see kata-vfio attach --help"},
+        {{"gpus", "x"}, "gpus: 'x' is too many: it takes no operand; see kata-vfio gpus --help"},
+        {{"sandbox"},
+         "sandbox: no verb is given: it has open and release; see kata-vfio sandbox --help"},
+        {{}, "usage: no verb is given; see kata-vfio --help"},
+    };
+    for (const auto& [args, text] : typed)
+        EXPECT_EQ(refusal(args), text);
+    EXPECT_LT(refusal({"top", "--count", longest}).size(), 300u);
+}
+
+// What is empty is mostly a shell's variable that was never set: `list "$ID"` is not `list`.
+TEST(CommandLine, NothingThatIsNamedMayBeEmpty) {
+    for (const auto& args : {std::vector<std::string>{"list", ""},
+                             {"types", ""},
+                             {"trace", ""},
+                             {"attach", "", "0000:00:02.0"},
+                             {"attach", "s1", ""},
+                             {"bind", ""},
+                             {"sandbox", "open", "s1", "--qmp", ""},
+                             {"qmp", "--socket", "", "query-status"},
+                             {"qmp", "", "query-status"},
+                             {"config", "check", ""},
+                             {"xml", "import", ""},
+                             {"--config", "", "list"}})
+        EXPECT_THAT(refusal(args), HasSubstr(": must not be empty; see kata-vfio ")) << args[0];
+    EXPECT_THAT(arguments({"sandbox", "open", "s1", "--annotation", "a="}).annotations,
+                testing::SizeIs(1));
+}
+
+// 5: nothing is asked of a name server.
+TEST(CommandLine, ADaemonsAddressHasOneOfTwoForms) {
+    for (const auto* good : {"unix:/run/kata-vfiod/kata-vfiod.sock", "unix:///run/d.sock",
+                             "unix:d.sock", "localhost:9640", "10.0.0.1:1", "[::1]:65535"})
+        EXPECT_EQ(arguments({"--daemon", good, "list"}).daemon, good);
+    for (const auto* bad : {"foo", "unix:", ":1", "localhost:", "localhost:0", "localhost:99999",
+                            "localhost:http", "::1:9640", "/run/kata-vfiod/kata-vfiod.sock"})
+        EXPECT_EQ(
+            refusal({"--daemon", bad, "list"}),
+            "list: --daemon: '" + std::string(bad) +
+                "' is no daemon's address: unix:PATH or HOST:PORT; see kata-vfio list --help");
+    EXPECT_EQ(command({"--daemon", "foo", "list"}).status, 2);
 }
 
 TEST(CommandLine, HelpEverywhereWithExamples) {

@@ -139,6 +139,41 @@ TEST_F(ConfigVerbs, ARefusedEnableNamesThePlaceInTheFileAsItIs) {
     EXPECT_THAT(done.err, HasSubstr("was not written"));
     EXPECT_THAT(done.out, HasSubstr("warning: " + file + ":2:"));
     EXPECT_EQ(root.read("/etc/kata-containers/configuration.toml"), text);
+
+    const auto json = run({"config", "enable", "--json"});
+    EXPECT_EQ(json.status, 3);
+    EXPECT_EQ(json.json().at("file"), boost::json::string(file));
+    EXPECT_EQ(json.json().at("error").at("name"), "config_invalid");
+    ASSERT_EQ(json.json().at("warnings").as_array().size(), 1u);
+    EXPECT_EQ(json.json().at("warnings").at(0).at("line"), 2);
+    EXPECT_EQ(json.err, done.err) << "told to people once, as without --json";
+}
+
+// 6, 7: each says what to do.
+TEST_F(ConfigVerbs, WhatCantBeReadSaysWhatToDo) {
+    write("[hypervisor.qemu]\nmachine_type = \"pc\nhotplug_vfio_on_root_bus = true\n");
+    for (const auto* verb : {"check", "enable", "show"}) {
+        const auto unclosed = run({"config", verb});
+        EXPECT_EQ(unclosed.status, 3) << verb;
+        EXPECT_THAT(unclosed.err, HasSubstr("configuration.toml:2:19: not valid TOML: ")) << verb;
+        EXPECT_THAT(
+            unclosed.err,
+            HasSubstr("  what to do: a quote is opened and not closed before the line ends: "
+                      "close it"))
+            << verb;
+        const auto missing = run({"config", verb, "/nowhere.toml"});
+        EXPECT_THAT(
+            missing.err,
+            HasSubstr("  what to do: name a configuration.toml that is there, or none: then "
+                      "Kata's own places are looked at\n"))
+            << verb;
+        const auto directory = run({"config", verb, root.path().string()});
+        EXPECT_THAT(directory.err, HasSubstr("is a directory, not a file\n  what to do: name the "
+                                             "configuration.toml itself\n"))
+            << verb;
+    }
+    write("[hypervisor.qemu\n");
+    EXPECT_THAT(run({"config", "check"}).err, HasSubstr("  what to do: correct "));
 }
 
 TEST_F(ConfigVerbs, EnableTellsWhatIsStillInTheWay) {

@@ -87,7 +87,10 @@ TEST_F(HostVerbs, TypesJsonAndTable) {
     EXPECT_THAT(table, testing::Not(HasSubstr("mtty")));
     const auto wrong = run({"types", "0000:00:03.0"});
     EXPECT_EQ(wrong.status, 4);
-    EXPECT_THAT(wrong.err, HasSubstr("0000:00:03.0"));
+    EXPECT_THAT(wrong.err, HasSubstr("'0000:00:03.0' is no device of this host that makes vGPUs "
+                                     "(mdev parent)\n  what to do: did you mean 0000:00:02.0?"));
+    EXPECT_THAT(run({"types", "i915-GVTg_V4_8"}).err,
+                HasSubstr("what to do: 0000:00:02.0 offers it"));
 }
 
 TEST_F(HostVerbs, CreateShowAndRemove) {
@@ -282,7 +285,8 @@ TEST_F(HostVerbs, RestoreWithoutARecordLetsTheKernelChoose) {
     const auto untouched = ok({"restore", gpu});
     EXPECT_EQ(untouched.at("outcome"), "unchanged");
     EXPECT_THAT(std::string(untouched.at("note").as_string()),
-                HasSubstr("no record says that kata-vfio bound it"));
+                HasSubstr("no record says that kata-vfio bound it: nothing was changed; kata-vfio "
+                          "gpus --all shows what is on VFIO"));
 }
 
 TEST_F(HostVerbs, RestoreSaysWhenVfioPciTakesItAgain) {

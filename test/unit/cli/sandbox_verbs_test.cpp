@@ -62,6 +62,36 @@ TEST_F(SandboxVerbs, OpenAttachListDetachRelease) {
     EXPECT_EQ(ok({"gpus"}).at("functions").at(0).at("driver"), "i915");
 }
 
+TEST_F(SandboxVerbs, ASecondOpenSaysThatItIsOne) {
+    const auto first = run({"sandbox", "open", "s1", "--qmp", machine.path()});
+    EXPECT_EQ(first.status, 0) << first.err;
+    EXPECT_EQ(first.err, "");
+    ok({"attach", "s1", type, "--uuid", uuid});
+    for (const auto& args :
+         {std::vector<std::string>{"sandbox", "open", "s1", "--qmp", machine.path()},
+          {"sandbox", "open", "s1"}}) {
+        const auto second = run(args);
+        EXPECT_EQ(second.status, 0) << second.err;
+        EXPECT_EQ(second.err, "kata-vfio: sandbox s1 was open already, with the same QMP socket\n");
+        EXPECT_EQ(second.out.substr(0, second.out.find("attachments")),
+                  first.out.substr(0, first.out.find("attachments")));
+    }
+    const auto as_json = ok({"sandbox", "open", "s1"});
+    EXPECT_EQ(as_json.at("opened_before"), true);
+    EXPECT_EQ(as_json.at("qmp_socket_before"), json::string(machine.path()));
+
+    // With nothing attached another QEMU takes its place, and that is told too.
+    ok({"detach", "s1", uuid});
+    fake::FakeMachine other;
+    const auto moved = run({"sandbox", "open", "s1", "--qmp", other.path()});
+    EXPECT_EQ(moved.status, 0) << moved.err;
+    EXPECT_EQ(moved.err, "kata-vfio: sandbox s1 was open already, with another QMP socket: " +
+                             machine.path() + "\n");
+    const auto fresh = ok({"sandbox", "open", "s2", "--qmp", machine.path()});
+    EXPECT_EQ(fresh.at("opened_before"), false);
+    EXPECT_TRUE(fresh.at("qmp_socket_before").is_null());
+}
+
 TEST_F(SandboxVerbs, DryRunChangesNothingAndShowsTheQmp) {
     open();
     const auto plan = run({"attach", "s1", type, "--uuid", uuid, "--dry-run"});

@@ -182,10 +182,10 @@ TEST_F(XmlVerbs, ImportRefusals) {
         EXPECT_EQ(done.out, "") << "half a configuration is none";
         return std::to_string(done.status) + " " + done.err;
     };
-    EXPECT_THAT(refused("<network/>"),
-                HasSubstr("2 kata-vfio: line 1: <network>: this is no domain"));
+    EXPECT_THAT(refused("<network/>"), HasSubstr("2 kata-vfio: " + root.at("/domain.xml").string() +
+                                                 ": line 1: <network>: this is no domain"));
     EXPECT_THAT(refused("<domain type='kvm'><os><type machine='q35'>hvm</type></os></domain>"),
-                testing::AllOf(HasSubstr("3 kata-vfio: line 1: <type>: machine 'q35'"),
+                testing::AllOf(HasSubstr(": line 1: <type>: machine 'q35'"),
                                HasSubstr("what to do: write machine='pc'")));
     EXPECT_THAT(
         refused(domain_with("<hostdev type='mdev' model='vfio-pci'><source><address "
@@ -198,7 +198,15 @@ TEST_F(XmlVerbs, ImportRefusals) {
     EXPECT_EQ(malformed.status, 2);
     EXPECT_THAT(malformed.err, testing::AllOf(HasSubstr("line 4: <hostdev>"), HasSubstr("'x y'")));
     EXPECT_THAT(run({"xml", "import", "./not-there.xml"}).err,
-                HasSubstr("there is no file './not-there.xml'"));
+                HasSubstr("kata-vfio: ./not-there.xml is not there\n"));
+    EXPECT_THAT(
+        run({"xml", "import", "./not-there.xml"}).err,
+        HasSubstr("what to do: name a file of libvirt's XML that is there, or - for standard "
+                  "input"));
+    const auto no_xml = file("[hypervisor.qemu]\n");
+    EXPECT_THAT(run({"xml", "import", no_xml}).err,
+                testing::AllOf(HasSubstr("kata-vfio: " + no_xml + ": line "),
+                               HasSubstr("what to do: name a file of libvirt's XML")));
     EXPECT_EQ(run({"xml", "import"}).status, 2);
     EXPECT_EQ(run({"xml", "imprt", "x"}).status, 2);
     EXPECT_THAT(run({"--daemon", "unix:/nowhere", "xml", "export", "s1"}).err,
