@@ -141,7 +141,7 @@ void Parser::add_sandbox_verbs() {
     trace->add_option("--html", arguments_.html, "Write a page that draws it")->type_name("OUT");
     trace
         ->add_option("--slow", arguments_.slow_ms,
-                     "An answer that took this long stands out (default: 100)")
+                     "An answer that took so many milliseconds stands out (default: 100)")
         ->type_name("MS")
         ->check(whole_number(0, 1000000000, "whole number of milliseconds"));
 }
@@ -152,7 +152,8 @@ void Parser::add_top() {
                      "  kata-vfio top\n  kata-vfio top --interval 10\n"
                      "  kata-vfio top --once --json       one look, for scripts\n");
     top->add_flag("--once", arguments_.once, "One look");
-    top->add_option("--interval", arguments_.interval, "Seconds between looks (default: 2)")
+    top->add_option("--interval", arguments_.interval,
+                    "Seconds between looks, 1 to 86400 (default: 2)")
         ->type_name("S")
         ->check(whole_number(1, 86400, "whole number of seconds"));
     top->add_option("--count", arguments_.count, "End after that many looks")
