@@ -34,7 +34,8 @@ TEST_F(Monitor, NobodyListens) {
 }
 
 TEST_F(Monitor, APlainFile) {
-    refused(config.string(), KATA_VFIO_E_MONITOR_REFUSED);
+    const auto answer = refused(config.string(), KATA_VFIO_E_NOT_QMP);
+    EXPECT_EQ(answer.problem, config.string() + " is a regular file, not a QMP socket");
 }
 
 TEST_F(Monitor, NotAbsolute) {
