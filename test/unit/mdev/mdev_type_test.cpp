@@ -196,8 +196,13 @@ TEST_F(FindType, AnIdIsOnePathComponent) {
 
 TEST(FindTypeWithoutParents, SaysWhatTheHostLacks) {
     fake::FakeRoot root;
-    EXPECT_THAT(
-        test::failure_text(Errc::type_not_found, [&] { find_type(root.host(), "i915-GVTg_V4_8"); }),
-        HasSubstr("no mdev type 'i915-GVTg_V4_8' on this host; no parent offers any type: for "
-                  "GVT-g boot with i915.enable_gvt=1"));
+    const auto refused = [&] {
+        return test::failure_text(Errc::type_not_found,
+                                  [&] { find_type(root.host(), "i915-GVTg_V4_8"); });
+    };
+    EXPECT_THAT(refused(), HasSubstr("no mdev type 'i915-GVTg_V4_8' on this host; no parent offers "
+                                     "any type: GVT-g needs an Intel GPU"));
+    root.populate_function({.address = "0000:00:02.0", .group = 1});
+    EXPECT_THAT(refused(),
+                HasSubstr("no parent offers any type: for GVT-g boot with i915.enable_gvt=1"));
 }
