@@ -64,7 +64,8 @@ struct Metrics::Families {
                   .Register(r)),
           refused(prometheus::BuildCounter()
                       .Name("kata_vfio_refused_connections_total")
-                      .Help("Connections of users that are not in allowed_uids")
+                      .Help("Connections of users that are not in allowed_uids, and on TCP "
+                            "those that TLS refused, by reason")
                       .Register(r)),
           vgpus(prometheus::BuildGauge()
                     .Name("kata_vfio_vgpus")
@@ -110,7 +111,9 @@ Metrics::Metrics()
     : registry_(std::make_shared<prometheus::Registry>()),
       families_(std::make_unique<Families>(*registry_)) {
     families_->configuration.Add({}).Set(1);
-    families_->refused.Add({});
+    // Each is there from the start: the first refusal is an increase too.
+    for (const auto reason : refused_reasons)
+        families_->refused.Add({{"reason", std::string(reason)}});
     families_->quarantined.Add({});
 }
 
@@ -153,8 +156,8 @@ void Metrics::configuration(bool good) {
     families_->configuration.Add({}).Set(good ? 1 : 0);
 }
 
-void Metrics::refused_peer() {
-    families_->refused.Add({}).Increment();
+void Metrics::refused_connection(std::string_view reason) {
+    families_->refused.Add({{"reason", std::string(reason)}}).Increment();
 }
 
 void Metrics::host(const Host& host) {

@@ -3,6 +3,7 @@
 
 #include "kata_vfio/v1/host.pb.h"
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -14,6 +15,11 @@ class Registry;
 }
 
 namespace kata_vfio::daemon {
+
+/// Why a connection is refused: of the unix socket the first, of TCP the others.
+inline constexpr std::array<std::string_view, 6> refused_reasons{
+    "peer_not_allowed", "no_certificate", "certificate_refused",
+    "not_tls",          "tls_version",    "handshake_failed"};
 
 /// What kata-vfiod counts for Prometheus (docs/service.md lists it). No label holds a sandbox's id,
 /// a UUID or whatever else there may be any number of. [any-thread]
@@ -36,7 +42,8 @@ class Metrics {
     void monitor(std::string_view what);
     void reconciled(const v1::ReconcileResponse& report);
     void configuration(bool good);
-    void refused_peer();
+    /// One of refused_reasons.
+    void refused_connection(std::string_view reason);
 
     // What is so at the moment of a scrape.
     struct Host {

@@ -179,6 +179,8 @@ class Daemon {
     asio::signal_set signals_;
     Core core_;
     ApiSocket socket_;
+    HandshakeCount handshakes_{
+        [this](std::string_view reason) { core_.metrics.refused_connection(reason); }};
     Server server_;
     std::unique_ptr<MetricsServer> metrics_;
     std::unique_ptr<Listener> listener_;

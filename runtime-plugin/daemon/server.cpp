@@ -151,7 +151,7 @@ void Server::take(UniqueFd socket, const Listener::Peer& peer) {
             "client of uid " + std::to_string(peer.uid) + ", pid " + std::to_string(peer.pid));
         return acceptor_->HandleNewConnection(&connection);
     }
-    core_.metrics.refused_peer();
+    core_.metrics.refused_connection("peer_not_allowed");
     // Once each: whoever is refused may try as often as it likes.
     if (told_.size() < 1024 && told_.insert(peer.uid).second)
         log(Level::warning, "refused: uid " + std::to_string(peer.uid) + ", pid " +

@@ -136,7 +136,8 @@ TEST_F(Lifecycle, MetricsOfWhatHasHappened) {
           "kata_vfio_attachments{kind=\"mdev\"} 1", "kata_vfio_attachments{kind=\"pci\"} 0",
           "kata_vfio_sandboxes{state=\"open\"} 1", "kata_vfio_sandboxes{state=\"recorded\"} 1",
           "kata_vfio_pending_removals 0", "kata_vfio_configuration_good 1",
-          "kata_vfio_refused_connections_total 0"})
+          "kata_vfio_refused_connections_total{reason=\"peer_not_allowed\"} 0",
+          "kata_vfio_refused_connections_total{reason=\"no_certificate\"} 0"})
         EXPECT_NE(text.find(std::string(line) + "\n"), std::string::npos) << line << "\n" << text;
     EXPECT_NE(text.find("kata_vfio_vgpus{"), std::string::npos);
     EXPECT_NE(text.find("kata_vfio_vgpu_available_instances{"), std::string::npos);
@@ -198,6 +199,7 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
         done)";
     const auto made = run("cd " + directory.string() + " && bash ./certificates");
     ASSERT_EQ(made.status, 0) << made.out;
+    const auto metrics = (directory / "m.sock").string();
     // A port that is free at this moment.
     const UniqueFd probe(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in address_in{};
@@ -214,7 +216,8 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
     };
     configure("tcp = \"127.0.0.1:" + port + "\"\ntls_certificate = \"" + directory.string() +
               "/localhost.pem\"\ntls_key = \"" + directory.string() +
-              "/localhost.key\"\ntls_client_ca = \"" + directory.string() + "/ca.pem\"");
+              "/localhost.key\"\ntls_client_ca = \"" + directory.string() + "/ca.pem\"" +
+              "\nmetrics = \"unix:" + metrics + "\"");
     start_daemon();
     const auto list = [&](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
         const auto channel = grpc::CreateChannel("localhost:" + port, credentials);
@@ -246,6 +249,19 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
         EXPECT_NE(first, std::string::npos) << why << "\n" << log;
         EXPECT_EQ(log.find(why), log.rfind(why)) << log;
     }
+    // A client whose handshake has failed tries again until its deadline: at least one of each.
+    const auto counted = get_metrics(metrics);
+    for (const char* reason : {"no_certificate", "certificate_refused", "not_tls"}) {
+        const auto line =
+            "kata_vfio_refused_connections_total{reason=\"" + std::string(reason) + "\"} ";
+        const auto at = counted.find(line);
+        ASSERT_NE(at, std::string::npos) << reason << "\n" << counted;
+        EXPECT_GE(std::atoi(counted.c_str() + at + line.size()), 1) << reason << "\n" << counted;
+    }
+    for (const char* reason : {"peer_not_allowed", "tls_version", "handshake_failed"})
+        EXPECT_NE(counted.find("{reason=\"" + std::string(reason) + "\"} 0\n"), std::string::npos)
+            << reason << "\n"
+            << counted;
 }
 
 TEST_F(Lifecycle, APythonClientKnowsTheApiByReflection) {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/daemon/grpc_log.hpp"
 
+#include "runtime-plugin/daemon/metrics.hpp"
+
+#include <grpc/support/log.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 namespace kata_vfio::daemon {
 namespace {
@@ -39,6 +44,37 @@ TEST(GrpcLines, ReasonsWithoutEndAreNotKept) {
         told +=
             lines.line("Handshake failed with fatal error " + std::to_string(i), {}).has_value();
     EXPECT_EQ(told, 64);
+}
+
+TEST(GrpcLines, TheMetricsReasonIsOneOfTheFew) {
+    EXPECT_EQ(handshake_reason(refused_handshake(none).value()), "no_certificate");
+    EXPECT_EQ(handshake_reason(refused_handshake(strange).value()), "certificate_refused");
+    EXPECT_EQ(refused_handshake("Too many pings"), std::nullopt);
+    for (const char* words :
+         {"peer did not return a certificate", "certificate verify failed", "wrong version number",
+          "http request", "unsupported protocol", "whatever OpenSSL says next", ""})
+        EXPECT_EQ(
+            std::count(refused_reasons.begin(), refused_reasons.end(), handshake_reason(words)), 1)
+            << words;
+}
+
+TEST(HandshakeCount, EachTryCountsAsLongAsSomebodyCounts) {
+    take_grpc_log();
+    gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR); // as gRPC's own start sets it
+    std::vector<std::string> counted;
+    const auto refuse = [](std::string_view message) {
+        gpr_log_message(__FILE__, __LINE__, GPR_LOG_SEVERITY_ERROR, std::string(message).c_str());
+    };
+    {
+        const HandshakeCount count([&](std::string_view reason) { counted.emplace_back(reason); });
+        refuse(none);
+        refuse(none);
+        refuse("Too many pings");
+        refuse(strange);
+    }
+    refuse(none);
+    EXPECT_EQ(counted, (std::vector<std::string>{"no_certificate", "no_certificate",
+                                                 "certificate_refused"}));
 }
 
 TEST(GrpcLines, AllElseIsItsOwnWords) {
