@@ -115,7 +115,11 @@ Failure foreign(const grpc::Status& status) {
     case S::UNAVAILABLE:
         return Failure(Errc::host_io, "the daemon can't be reached")
             .said(said)
-            .remedy("is kata-vfiod running? (systemctl status kata-vfiod)");
+            // gRPC has the kernel's EACCES as a text alone.
+            .remedy(said.find("Permission denied") != std::string::npos
+                        ? "its socket is not for this user: SocketMode or SocketGroup of "
+                          "kata-vfiod.socket, then allowed_uids of [vfio.daemon]"
+                        : "is kata-vfiod running? (systemctl status kata-vfiod)");
     case S::UNAUTHENTICATED:
     case S::PERMISSION_DENIED:
         return Failure(Errc::permission_denied, "the daemon refused the connection").said(said);

@@ -99,6 +99,9 @@ TEST(Refusal, TheServicesOwnHaveReasonsOfTheirOwn) {
 
 TEST(Refusal, WhatIsNotOursIsTheNearest) {
     EXPECT_EQ(failure_of({grpc::UNAVAILABLE, "failed to connect"}).code(), Errc::host_io);
+    const auto closed = failure_of(
+        {grpc::UNAVAILABLE, "failed to connect; last error: unix:/x.sock: Permission denied"});
+    EXPECT_NE(std::string(closed.what()).find("SocketMode"), std::string::npos) << closed.what();
     EXPECT_EQ(failure_of({grpc::DEADLINE_EXCEEDED, ""}).code(), Errc::host_timeout);
     EXPECT_EQ(failure_of({grpc::CANCELLED, ""}).code(), Errc::cancelled);
     EXPECT_EQ(failure_of({grpc::INTERNAL, "x", "\xff\xff"}).verbatim(), "x");
