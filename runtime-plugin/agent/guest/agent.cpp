@@ -2,7 +2,7 @@
 #include "runtime-plugin/agent/guest/agent.hpp"
 
 #include "config/base/text.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <poll.h>
 #include <sys/ioctl.h>

@@ -2,7 +2,7 @@
 // The part of Agent that waits for devices.
 #include "runtime-plugin/agent/guest/agent.hpp"
 #include "runtime-plugin/agent/guest/device.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

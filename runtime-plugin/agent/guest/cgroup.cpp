@@ -4,7 +4,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/sysfs_read.hpp"
 
 #include <fcntl.h>

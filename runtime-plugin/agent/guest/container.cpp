@@ -2,9 +2,9 @@
 #include "runtime-plugin/agent/guest/container.hpp"
 
 #include "runtime-plugin/agent/guest/device.hpp"
-#include "runtime-plugin/agent/guest/mount_options.hpp"
 #include "runtime-plugin/agent/guest/root_path.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/mount_options.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -3,7 +3,7 @@
 
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/pci_address.hpp"
 #include "vfio/sysfs_read.hpp"
 

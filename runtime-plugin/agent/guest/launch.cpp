@@ -3,7 +3,7 @@
 
 #include "runtime-plugin/agent/guest/container.hpp"
 #include "runtime-plugin/agent/guest/run_process.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/host_root.hpp"
 
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include "config/base/text.hpp"
 #include "runtime-plugin/agent/guest/agent.hpp"
 #include "runtime-plugin/agent/guest/container.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/sysfs_read.hpp"
 
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "runtime-plugin/agent/guest/root_path.hpp"
 
 #include "config/base/text.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <fcntl.h>
 #include <linux/openat2.h>

@@ -2,9 +2,9 @@
 #include "runtime-plugin/agent/guest/run_process.hpp"
 
 #include "config/base/text.hpp"
-#include "runtime-plugin/agent/guest/capability_sets.hpp"
 #include "runtime-plugin/agent/guest/seccomp.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/host_root.hpp"
 
 #include <fcntl.h>

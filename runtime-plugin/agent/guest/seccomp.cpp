@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/agent/guest/seccomp.hpp"
 
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime-plugin/agent/protocol/frame.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
@@ -19,11 +20,6 @@ namespace kata_vfio::agent {
 struct ResourceLimit {
     int resource = 0;
     std::uint64_t soft = 0, hard = 0;
-};
-
-/// The five sets, a bit for each capability's number.
-struct Capabilities {
-    std::uint64_t bounding = 0, effective = 0, inheritable = 0, permitted = 0, ambient = 0;
 };
 
 /// Which system calls a process may make: a program of classic BPF as seccomp(2) takes it, made by
@@ -44,7 +40,7 @@ struct ProcessSpec {
     std::uint32_t uid = 0, gid = 0;
     std::vector<std::uint32_t> groups;
     std::optional<std::uint32_t> umask;
-    Capabilities capabilities;
+    CapabilitySets capabilities;
     std::vector<ResourceLimit> limits;
     bool no_new_privileges = false;
     bool terminal = false;

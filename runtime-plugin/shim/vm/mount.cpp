@@ -5,7 +5,7 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
-#include "runtime-plugin/agent/guest/mount_options.hpp"
+#include "runtime-plugin/kernel/mount_options.hpp"
 #include "runtime-plugin/shim/log.hpp"
 
 #include <fcntl.h>
@@ -69,7 +69,7 @@ void unmount_below(const vfio::HostRoot& root, const std::filesystem::path& dire
 
 void mount_as_told(const std::string& type, const std::string& source,
                    const std::filesystem::path& target, const std::vector<std::string>& options) {
-    const auto sorted = agent::sort_options(options);
+    const auto sorted = sort_options(options);
     if (sorted.flags & MS_BIND)
         return bind_mount(source, target, (sorted.flags & MS_RDONLY) != 0);
     must(::mount(source.c_str(), target.c_str(), type.c_str(), sorted.flags | MS_NODEV | MS_NOSUID,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/vm/privileges.hpp"
 
-#include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
 
 #include <array>
@@ -48,12 +48,12 @@ std::uint64_t qemu_capabilities() noexcept {
 }
 
 void keep_shim_capabilities() {
-    agent::bound_capabilities(shim_capabilities());
+    bound_capabilities(shim_capabilities());
     // A containerd in a container of its own may have fewer.
-    const auto had = agent::permitted_capabilities() & shim_capabilities();
-    agent::Capabilities sets;
+    const auto had = permitted_capabilities() & shim_capabilities();
+    CapabilitySets sets;
     sets.permitted = sets.effective = had;
-    agent::apply_capabilities(sets);
+    apply_capabilities(sets);
 }
 
 } // namespace kata_vfio::shim

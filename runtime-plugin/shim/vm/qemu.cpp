@@ -5,8 +5,8 @@
 #include "config/base/file.hpp"
 #include "config/base/text.hpp"
 #include "qemu/qmp/command.hpp"
-#include "runtime-plugin/agent/guest/capability_sets.hpp"
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/vm/privileges.hpp"
 #include "vfio/host_root.hpp"
@@ -65,9 +65,9 @@ void in_child(const std::vector<std::string>& words, int log, std::initializer_l
     if (::getrlimit(RLIMIT_MEMLOCK, &now) == 0 && now.rlim_cur < memlock)
         ::setrlimit(RLIMIT_MEMLOCK, &limit);
     try {
-        agent::bound_capabilities(qemu_capabilities());
+        bound_capabilities(qemu_capabilities());
         ::execv(args[0], args.data());
-        throw agent::SystemError("can't run " + words[0], errno);
+        throw SystemError("can't run " + words[0], errno);
     } catch (const std::exception& error) {
         [[maybe_unused]] auto written = ::write(2, error.what(), std::strlen(error.what()));
     }

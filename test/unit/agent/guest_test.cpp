@@ -3,10 +3,10 @@
 #include "runtime-plugin/agent/guest/cgroup.hpp"
 #include "runtime-plugin/agent/guest/device.hpp"
 #include "runtime-plugin/agent/guest/modules.hpp"
-#include "runtime-plugin/agent/guest/mount_options.hpp"
 #include "runtime-plugin/agent/guest/process.hpp"
 #include "runtime-plugin/agent/guest/root_path.hpp"
 #include "runtime-plugin/agent/guest/uevent.hpp"
+#include "runtime-plugin/kernel/mount_options.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
 #include <gmock/gmock.h>

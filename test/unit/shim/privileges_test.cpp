@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/vm/privileges.hpp"
 
-#include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ TEST(Privileges, TheOthersAreGivenUpForGood) {
     const pid_t pid = ::fork();
     if (pid == 0) {
         keep_shim_capabilities();
-        const auto left = agent::permitted_capabilities();
+        const auto left = permitted_capabilities();
         bool right = left != 0 && (left & ~shim_capabilities()) == 0;
         for (int number = 0; ::prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; ++number)
             if (::prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)

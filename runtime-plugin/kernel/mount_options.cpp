@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime-plugin/agent/guest/mount_options.hpp"
+#include "runtime-plugin/kernel/mount_options.hpp"
 
 #include <sys/mount.h>
 
 #include <algorithm>
 #include <string_view>
 
-namespace kata_vfio::agent {
+namespace kata_vfio {
 namespace {
 
 struct Option {
@@ -66,4 +66,4 @@ MountFlags sort_options(const std::vector<std::string>& options) {
     return sorted;
 }
 
-} // namespace kata_vfio::agent
+} // namespace kata_vfio

@@ -6,9 +6,9 @@
 #include <stdexcept>
 #include <string>
 
-namespace kata_vfio::agent {
+namespace kata_vfio {
 
-/// A step in the guest that did not work, with the kernel's word for it.
+/// A step that did not work, with the kernel's word for it.
 class SystemError : public std::runtime_error {
   public:
     SystemError(const std::string& what, int number)
@@ -27,4 +27,4 @@ T must(T result, const std::string& what) {
     return result;
 }
 
-} // namespace kata_vfio::agent
+} // namespace kata_vfio

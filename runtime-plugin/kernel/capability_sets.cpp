@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime-plugin/agent/guest/capability_sets.hpp"
+#include "runtime-plugin/kernel/capability_sets.hpp"
 
-#include "runtime-plugin/agent/guest/system_error.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -10,7 +10,7 @@
 
 #include <array>
 
-namespace kata_vfio::agent {
+namespace kata_vfio {
 namespace {
 
 using Halves = std::array<__user_cap_data_struct, 2>;
@@ -27,7 +27,7 @@ void bound_capabilities(std::uint64_t kept) {
     }
 }
 
-void apply_capabilities(const Capabilities& wanted) {
+void apply_capabilities(const CapabilitySets& wanted) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     Halves data{};
     for (unsigned half = 0; half < 2; ++half) {
@@ -52,4 +52,4 @@ std::uint64_t permitted_capabilities() {
     return data[0].permitted | std::uint64_t{data[1].permitted} << 32;
 }
 
-} // namespace kata_vfio::agent
+} // namespace kata_vfio

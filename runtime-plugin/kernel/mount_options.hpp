@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace kata_vfio::agent {
+namespace kata_vfio {
 
 /// Options of mount(8), sorted for mount(2).
 struct MountFlags {
@@ -17,4 +17,4 @@ struct MountFlags {
 /// system's.
 MountFlags sort_options(const std::vector<std::string>& options);
 
-} // namespace kata_vfio::agent
+} // namespace kata_vfio
