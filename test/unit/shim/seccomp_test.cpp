@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of linux.seccomp, asked of this kernel where it can be.
+#include "config/base/unique_fd.hpp"
 #include "runtime-plugin/agent/guest/seccomp.hpp"
 #include "runtime-plugin/agent/protocol/frame.hpp"
 #include "runtime-plugin/agent/protocol/json_reader.hpp"
+#include "runtime-plugin/kernel/system_error.hpp"
 #include "runtime-plugin/shim/oci/seccomp_filter.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 
@@ -14,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <functional>
 
@@ -91,6 +94,36 @@ TEST(Seccomp, ACallYoungerThanTheProfileIsNotThere) {
     const auto x32 = profile(R"({"defaultAction": "SCMP_ACT_ERRNO", )" + allowed);
     EXPECT_NE(under(x32, calls(0x40000000 + SYS_getuid)), ENOSYS) << "another architecture's";
 }
+
+// The answers of a kernel without the call (CONFIG_SECCOMP), and of one without the filters.
+class SeccompWithoutFilters : public ::testing::TestWithParam<int> {};
+
+TEST_P(SeccompWithoutFilters, SaysSoAndWhatToDo) {
+    const auto kernel = profile(R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["seccomp"], "action": "SCMP_ACT_ERRNO", "errnoRet": )" +
+                                std::to_string(GetParam()) +
+                                R"(, "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]})");
+    const auto wanted = compile(profile(R"({"defaultAction": "SCMP_ACT_ALLOW"})"));
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    const UniqueFd from(ends[0]), to(ends[1]);
+    const auto status = under(kernel, [&] {
+        try {
+            agent::apply_seccomp(wanted);
+            return 1;
+        } catch (const SystemError& error) {
+            const std::string text = error.what();
+            const auto count = ::write(to.get(), text.data(), text.size());
+            return count > 0 && error.number() == GetParam() ? 0 : 2;
+        }
+    });
+    ASSERT_EQ(status, 0) << "1: it was taken, 2: not with the kernel's answer";
+    std::array<char, 1000> text{};
+    ASSERT_GT(::read(from.get(), text.data(), text.size() - 1), 0);
+    EXPECT_THAT(text.data(), HasSubstr("CONFIG_SECCOMP_FILTER"));
+    EXPECT_THAT(text.data(), HasSubstr("unconfined"));
+}
+INSTANTIATE_TEST_SUITE_P(Kernel, SeccompWithoutFilters, ::testing::Values(ENOSYS, EINVAL));
 
 TEST(Seccomp, WhatIsNotKnownIsRefused) {
     const auto read = [](const std::string& json) { return [json] { profile(json); }; };
