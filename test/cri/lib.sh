@@ -139,6 +139,8 @@ cri_cleanup() {
 }
 
 cri_logs() {
-    echo "--- containerd and the shims, at the end"
+    echo "--- containerd and the shims, what is wrong"
+    grep -E 'level=(warning|error)' $place/containerd.log | grep -v 'skip loading' | tail -n 200
+    echo "--- the same, all of the end"
     grep -vE 'level=(info|debug).*(loading plugin|skip loading)' $place/containerd.log | tail -n 60
 }

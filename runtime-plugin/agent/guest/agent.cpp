@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 
 namespace kata_vfio::agent {
 
@@ -40,6 +42,9 @@ void Agent::run() {
             poll_once();
     } catch (const ProtocolError& error) {
         say(std::string("the shim breaks the protocol: ") + error.what());
+    } catch (const std::exception& error) {
+        say(std::string("the agent ends: ") + error.what());
+        throw;
     }
     write_port();
 }
@@ -125,7 +130,9 @@ void Agent::read_port() {
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (count <= 0) {
-        // Without its shim nobody wants to know how the containers end.
+        // Without its shim nobody wants to know how the containers end. The console may.
+        std::fprintf(stderr, "agent: the port is closed: %s\n",
+                     count < 0 ? std::strerror(errno) : "its end");
         over_ = true;
         return;
     }
@@ -140,9 +147,11 @@ void Agent::write_port() {
         const auto count = ::write(port_.get(), unsent_.data() + written, unsent_.size() - written);
         if (count > 0)
             written += static_cast<std::size_t>(count);
-        else if (errno == EAGAIN)
+        // 0: its driver's queue is full, which it has not noticed yet.
+        else if (count == 0 || errno == EAGAIN || errno == ENOMEM)
             break;
         else if (errno != EINTR) {
+            std::fprintf(stderr, "agent: can't write to the port: %s\n", std::strerror(errno));
             over_ = true;
             break;
         }

@@ -215,6 +215,9 @@ Service::Bytes Service::start(std::string payload) {
 }
 
 void Service::exited(const std::shared_ptr<Process>& one, Exit exit) {
+    log_debug("a process has ended", {{"task", one->container_id},
+                                      {"exec", one->exec_id},
+                                      {"status", std::to_string(exit.status)}});
     if (!one->life.exited(exit))
         return;
     publish_exit(*one);
@@ -232,7 +235,7 @@ void Service::publish_exit(const Process& one) {
 }
 
 void Service::on_death(const std::string& why) {
-    log_error("every task of the sandbox ends with it", {{"why", why}});
+    log_error("every task of the sandbox ends with it, with exit status 255", {{"why", why}});
     for (const auto& [id, of] : containers_) {
         auto all = of->execs;
         all[""] = of->first;

@@ -56,6 +56,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
     std::map<std::uint32_t, Process> processes;
     std::string unsent, sending;
     std::uint32_t next_call = 1, next_process = 1;
+    bool broke_protocol = false;
 
     void fail(const std::string& why) {
         if (lost.ready())
@@ -100,6 +101,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
                 while (auto frame = self->reader.next())
                     self->take(std::move(*frame));
             } catch (const ProtocolError& wrong) {
+                self->broke_protocol = !self->lost.ready();
                 self->fail(std::string("the guest breaks the protocol: ") + wrong.what());
             }
         }
@@ -280,6 +282,9 @@ void Guest::credit(std::uint32_t number, bool is_stderr, std::uint32_t bytes) {
 }
 const Future<std::string>& Guest::lost() const noexcept {
     return state_->lost;
+}
+bool Guest::broke_protocol() const noexcept {
+    return state_->broke_protocol;
 }
 
 } // namespace kata_vfio::shim

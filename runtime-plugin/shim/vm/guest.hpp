@@ -57,6 +57,8 @@ class Guest {
 
     /// Set when the connection is of no more use, with the reason.
     const Future<std::string>& lost() const noexcept;
+    /// Whether it is so because the guest broke the protocol.
+    bool broke_protocol() const noexcept;
 
   private:
     struct State;

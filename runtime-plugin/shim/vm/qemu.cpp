@@ -8,6 +8,7 @@
 #include "runtime-plugin/kernel/capability_sets.hpp"
 #include "runtime-plugin/kernel/system_error.hpp"
 #include "runtime-plugin/shim/log.hpp"
+#include "runtime-plugin/shim/vm/machine_end.hpp"
 #include "runtime-plugin/shim/vm/privileges.hpp"
 #include "vfio/host_root.hpp"
 
@@ -80,7 +81,7 @@ std::string how(int status) {
     return "exit status " + std::to_string(WEXITSTATUS(status));
 }
 
-std::string last_words(const std::filesystem::path& log) {
+std::string end_of(const std::filesystem::path& log) {
     std::string text;
     try {
         text = read_file(log).value_or("");
@@ -92,7 +93,7 @@ std::string last_words(const std::filesystem::path& log) {
 } // namespace
 
 Qemu::Qemu(asio::io_context& io, Machine machine, const std::filesystem::path& log, UniqueFd& agent)
-    : io_(io), log_(log), ended_(io) {
+    : io_(io), log_(log), said_(std::make_shared<Said>(io)), ended_(io) {
     auto monitor = socket_pair();
     auto port = socket_pair();
     machine.monitor_fd = monitor.theirs.get();
@@ -117,27 +118,32 @@ Qemu::Qemu(asio::io_context& io, Machine machine, const std::filesystem::path& l
     }
     monitor_fd_ = std::move(monitor.ours);
     agent = std::move(port.ours);
-    asio::co_spawn(io_, watch(io_, ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0), pid_, ended_),
+    asio::co_spawn(io_, watch(io_, ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0), pid_, said_, ended_),
                    asio::detached);
 }
 
 Qemu::~Qemu() {
     if (monitor_)
         monitor_->close();
+    said_->over.set(true);
     if (ended_.ready())
         return;
     kill();
     ::waitpid(pid_, nullptr, 0);
 }
 
-awaitable<void> Qemu::watch(asio::io_context& io, int pidfd, pid_t pid, Future<std::string> ended) {
+awaitable<void> Qemu::watch(asio::io_context& io, int pidfd, pid_t pid, std::shared_ptr<Said> said,
+                            Future<std::string> ended) {
     asio::posix::stream_descriptor process(io, pidfd);
     co_await process.async_wait(asio::posix::stream_descriptor::wait_read,
                                 asio::as_tuple(asio::use_awaitable));
     int status = 0;
     // ECHILD: the destructor was quicker.
     const bool known = ::waitpid(pid, &status, 0) == pid;
-    ended.set(known ? how(status) : "killed");
+    // Its last event may still be on its socket, which ends with it.
+    if (said->connected)
+        co_await said->over.wait_for(std::chrono::seconds(1));
+    ended.set((known ? how(status) : "killed") + (said->end.empty() ? "" : ": " + said->end));
 }
 
 awaitable<void> Qemu::ready() {
@@ -150,14 +156,21 @@ awaitable<void> Qemu::ready() {
     } catch (const Failure&) {
         failed = std::current_exception();
     }
-    if (!failed)
+    if (!failed) {
+        said_->connected = true;
+        monitor_->on_event([said = said_](const qemu::Event& event) {
+            if (said->end.empty())
+                said->end = machine_end(event);
+        });
+        monitor_->on_lost([said = said_](const Failure&) { said->over.set(true); });
         co_return;
+    }
     // Its socket closes a moment before it has ended.
     const auto end = co_await ended_.wait_for(std::chrono::seconds(2));
     if (!end)
         std::rethrow_exception(failed);
     throw Failure(Errc::qemu_gone, "QEMU ended before it was up, " + *end)
-        .said(last_words(log_))
+        .said(last_words())
         .remedy("see that [hypervisor.qemu] path, kernel and initrd are right");
 }
 
@@ -178,6 +191,10 @@ awaitable<void> Qemu::stop(std::chrono::milliseconds patience) {
     log_warning("QEMU did not end by itself and is killed", {});
     kill();
     co_await ended_.wait_for(std::chrono::seconds(10));
+}
+
+std::string Qemu::last_words() const {
+    return end_of(log_);
 }
 
 void Qemu::kill() noexcept {

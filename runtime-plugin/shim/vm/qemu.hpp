@@ -27,14 +27,24 @@ class Qemu {
     pid_t pid() const noexcept { return pid_; }
     /// Until it serves QMP. Throws Failure(qemu_gone) with its last words when it ended instead.
     boost::asio::awaitable<void> ready();
-    /// How it ended, for the log.
+    /// How it ended, and what it had said of why, for the log.
     const Future<std::string>& ended() const noexcept { return ended_; }
+    /// The end of what it has written, "" when that is nothing.
+    std::string last_words() const;
     /// Asks it to end (QMP quit), and after `patience` ends it.
     boost::asio::awaitable<void> stop(std::chrono::milliseconds patience);
     void kill() noexcept;
 
   private:
+    /// What its monitor has said of its end, and when no more can come of that.
+    struct Said {
+        explicit Said(boost::asio::io_context& io) : over(io) {}
+        bool connected = false;
+        std::string end;
+        Future<bool> over;
+    };
     static boost::asio::awaitable<void> watch(boost::asio::io_context& io, int pidfd, pid_t pid,
+                                              std::shared_ptr<Said> said,
                                               Future<std::string> ended);
 
     boost::asio::io_context& io_;
@@ -43,6 +53,7 @@ class Qemu {
     UniqueFd monitor_fd_;
     std::filesystem::path log_;
     std::shared_ptr<qemu::Session> monitor_;
+    std::shared_ptr<Said> said_;
     Future<std::string> ended_;
 };
 
