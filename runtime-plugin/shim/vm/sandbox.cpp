@@ -93,6 +93,7 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
     place_.remember("qemu.pid", qemu_->pid());
     cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    allow_devices();
     try {
         cgroup_.take(qemu_->pid());
     } catch (const Failure& failure) {
@@ -115,18 +116,33 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     }
 }
 
+void Sandbox::allow_devices() noexcept {
+    try {
+        cgroup_.allow(qemu_devices(root_));
+    } catch (const std::exception& error) {
+        // A host whose kernel has no such rules, or a shim that may not set them.
+        log_warning("QEMU may open any device of the host", {{"error", error.what()}});
+    }
+}
+
 awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
     using namespace asio::experimental::awaitable_operators;
     auto ended = self.qemu_->ended();
     auto lost = self.guest_->lost();
-    const auto first = co_await (ended.wait() || lost.wait());
+    co_await (ended.wait() || lost.wait());
     if (!*alive || self.stopping_)
         co_return;
-    const auto why = first.index() == 0 ? "QEMU ended: " + std::get<0>(first) : std::get<1>(first);
-    log_error("the sandbox is gone", {{"why", why}});
-    self.log_console();
     self.stopping_ = true;
     self.running_ = false;
+    // The port closes a moment before QEMU has ended, which knows why.
+    if (!ended.ready() && !self.guest_->broke_protocol()) {
+        co_await ended.wait_for(seconds(2));
+        if (!*alive)
+            co_return;
+    }
+    const auto why = ended.ready() ? "QEMU ended, " + ended.value() : lost.value();
+    log_error("the sandbox is gone", {{"why", why}, {"qemu_said", self.qemu_->last_words()}});
+    self.log_console();
     // What the guest can't be trusted to keep to any more, it is not left to go on with.
     self.qemu_->kill();
     co_await ended.wait_for(seconds(10));

@@ -62,6 +62,8 @@ class Sandbox {
     static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
     boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
     boost::asio::awaitable<void> tear_down();
+    /// QEMU's cgroup, with VFIO's majors as they are by now.
+    void allow_devices() noexcept;
     /// What the guest said last, with enable_debug; the file goes with the sandbox.
     void log_console() const;
     boost::asio::awaitable<void> attach(const oci::Spec& spec, Added& added,
