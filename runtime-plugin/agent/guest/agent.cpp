@@ -294,6 +294,15 @@ void Agent::signal(const Signal& call) {
 void Agent::remove(const std::string& container) {
     if (!need_container(container).ended)
         throw SystemError("container " + container + " still runs", EBUSY);
+    // One that is still on its way to its program (an exec that was begun as the container ended)
+    // has nobody left to tell of it.
+    std::erase_if(launching_, [&](const Launching& launching) {
+        const auto* process = find(launching.process);
+        if (process && process->container() != container)
+            return false;
+        refuse(launching.request, "container " + container + " is removed", ESRCH);
+        return true;
+    });
     std::erase_if(processes_, [&](const auto& item) {
         if (item.second->container() != container)
             return false;

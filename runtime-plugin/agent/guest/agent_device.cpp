@@ -37,7 +37,7 @@ void Agent::on_uevents() {
             continue;
         try {
             modules_.load_for_alias(modalias->second);
-        } catch (const SystemError& error) {
+        } catch (const std::exception& error) {
             say(error.what());
         }
     }
@@ -49,6 +49,11 @@ void Agent::check_devices() {
             return check_device(wait);
         } catch (const SystemError& error) {
             refuse(wait.request, error.what(), error.number());
+            return true;
+        } catch (const std::exception& error) {
+            // Of a device whose driver comes or goes as it is looked at: its own container's
+            // business, not the end of all.
+            refuse(wait.request, error.what(), EIO);
             return true;
         }
     });

@@ -69,7 +69,7 @@ void Agent::on_launching(std::list<Launching>::iterator launching) {
         return finish_launch(launching);
     if (!read.message)
         return;
-    auto& process = need(launching->process);
+    auto& process = need(launching->process); // remove() leaves none without
     switch (read.message->kind) {
     case LaunchMessage::Kind::pid:
         process.pid = read.message->pid;

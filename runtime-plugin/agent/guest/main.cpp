@@ -98,10 +98,16 @@ void set_up(const vfio::HostRoot& root, const Modules& modules) {
     if (modules.empty())
         return;
     // Devices that were there from the start.
-    for (const auto& address : vfio::names_in(root.sys("bus/pci/devices")))
-        if (const auto modalias =
-                vfio::attribute(root.sys("bus/pci/devices") / address / "modalias"))
-            modules.load_for_alias(*modalias);
+    for (const auto& address : vfio::names_in(root.sys("bus/pci/devices"))) {
+        const auto modalias = vfio::attribute(root.sys("bus/pci/devices") / address / "modalias");
+        try {
+            if (modalias)
+                modules.load_for_alias(*modalias);
+        } catch (const SystemError& error) {
+            // A container that needs it is told when it asks for its device.
+            std::fprintf(stderr, "agent: %s\n", error.what());
+        }
+    }
 }
 
 void run_guest() {
