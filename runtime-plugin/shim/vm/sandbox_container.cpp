@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <exception>
 
 namespace kata_vfio::shim {
@@ -24,6 +25,12 @@ namespace {
 
 /// For a driver to be loaded and to make its nodes; under emulation that takes seconds.
 constexpr std::uint32_t device_timeout_ms = 30000;
+
+using Clock = std::chrono::steady_clock;
+std::string milliseconds_since(Clock::time_point began) {
+    return std::to_string(
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began).count());
+}
 
 bool is_bind(const oci::Mount& mount) {
     return mount.type == "bind" || std::ranges::any_of(mount.options, [](const auto& option) {
@@ -136,7 +143,10 @@ awaitable<void> Sandbox::attach(const oci::Spec& spec, Added& added,
             continue;
         }
         std::string name = "/dev/" + node;
+        allow_devices(); // VFIO may have been loaded since the pod began
+        const auto began = Clock::now();
         const auto attached = co_await plugin_->attach(name);
+        log_info("a device is attached", {{"device", name}, {"ms", milliseconds_since(began)}});
         added.devices.push_back(name);
         for (const auto& one : attached) {
             Plugin::Attached plugged = one;
@@ -152,6 +162,7 @@ awaitable<void> Sandbox::await_device(Plugin::Attached device) {
     wait.timeout_ms = device_timeout_ms;
     wait.vfio = configuration_.runtime.vfio_mode == "vfio";
     agent::Call call = std::move(wait);
+    const auto began = Clock::now();
     const auto value =
         co_await guest_->call(std::move(call), seconds(5 + device_timeout_ms / 1000));
     agent::DeviceReport report;
@@ -164,7 +175,8 @@ awaitable<void> Sandbox::await_device(Plugin::Attached device) {
     log_info("a device is in the guest", {{"device", device.device},
                                           {"guest_address", device.guest_address},
                                           {"driver", report.driver},
-                                          {"nodes", join_words(report.nodes)}});
+                                          {"nodes", join_words(report.nodes)},
+                                          {"ms", milliseconds_since(began)}});
     if (report.driver.empty())
         log_warning("no driver of the guest's takes the device",
                     {{"device", device.device}, {"guest_address", device.guest_address}});
