@@ -75,11 +75,12 @@ TOML
     fi
 }
 
+# start_containerd [WORD...]: below `env WORD...`.
 start_containerd() {
     [ -d /sys/fs/cgroup/init.scope ] || mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
     containerd_configuration >$place/etc/containerd.toml
     containerd --version
-    containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
+    env "$@" containerd -c $place/etc/containerd.toml >$place/containerd.log 2>&1 &
     containerd_pid=$!
     if until_holds 'ctr version >/dev/null 2>&1 && client pods >/dev/null 2>&1 || ! kill -0 $containerd_pid 2>/dev/null' &&
         kill -0 $containerd_pid 2>/dev/null; then

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/command/arguments.hpp"
 
+#include "bootstrap.pb.h"
 #include "config/base/text.hpp"
 #include "options.pb.h"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
@@ -71,13 +72,30 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
     return arguments;
 }
 
-std::string config_path_of(const std::string& options) {
-    google::protobuf::Any any;
+namespace {
+
+std::string config_path_in(const google::protobuf::Any& any) {
     runtimeoptions::v1::Options read;
-    if (!any.ParseFromString(options) || !any.type_url().ends_with("runtimeoptions.v1.Options") ||
+    if (!any.type_url().ends_with("runtimeoptions.v1.Options") ||
         !read.ParseFromString(any.value()))
         return {};
     return read.config_path();
+}
+
+} // namespace
+
+std::string config_path_of(const std::string& options) {
+    // An Any has fields 1 and 2 alone, the parameters always their fifth.
+    containerd::runtime::bootstrap::v1::BootstrapParams parameters;
+    if (parameters.ParseFromString(options) && !parameters.containerd_ttrpc_address().empty()) {
+        std::string found;
+        for (const auto& extension : parameters.extensions())
+            if (found.empty())
+                found = config_path_in(extension.value());
+        return found;
+    }
+    google::protobuf::Any any;
+    return any.ParseFromString(options) ? config_path_in(any) : std::string();
 }
 
 } // namespace kata_vfio::shim

@@ -22,8 +22,8 @@ struct Arguments {
 Arguments parse_arguments(const std::vector<std::string>& words);
 
 /// The `config_path` of what containerd writes to stdin of `start`: an Any with
-/// runtimeoptions.v1.Options. "" for anything else: nothing, or the BootstrapParams of containerd
-/// 2.3, which do not have it in a place this version knows.
+/// runtimeoptions.v1.Options, or since 2.3 BootstrapParams with that Any among its extensions. ""
+/// for anything else.
 std::string config_path_of(const std::string& options);
 
 } // namespace kata_vfio::shim

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/command/arguments.hpp"
 
+#include "bootstrap.pb.h"
 #include "config/base/failure.hpp"
 #include "options.pb.h"
 #include "runtime-plugin/cli/help/man_page.hpp"
@@ -84,6 +85,18 @@ TEST(ShimArguments, OptionsOfTheRuntime) {
     EXPECT_EQ(config_path_of(any.SerializeAsString()), "/etc/x.toml");
     EXPECT_EQ(config_path_of(""), "");
     EXPECT_EQ(config_path_of("\xff\xff"), "");
+    containerd::runtime::bootstrap::v1::BootstrapParams parameters;
+    parameters.set_containerd_ttrpc_address("/run/containerd/containerd.sock.ttrpc");
+    EXPECT_EQ(config_path_of(parameters.SerializeAsString()), "");
+    parameters.add_extensions()->mutable_value()->set_type_url("containerd.io/another");
+    *parameters.add_extensions()->mutable_value() = any;
+    // Fields 1 and 2: its id and namespace.
+    EXPECT_EQ(config_path_of("\x0a\x02"
+                             "c1"
+                             "\x12\x06"
+                             "k8s.io" +
+                             parameters.SerializeAsString()),
+              "/etc/x.toml");
     any.set_type_url("containerd.runc.v1.Options");
     EXPECT_EQ(config_path_of(any.SerializeAsString()), "");
 }
