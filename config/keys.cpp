@@ -140,6 +140,19 @@ std::vector<Key> hypervisor_keys() {
          .since = "Kata 1.x",
          .doc = "A virtual IOMMU in the guest. Must be false: Kata gives one to q35 only."},
         {.table = t,
+         .name = "rootless",
+         .slot = SLOT(hypervisor.rootless),
+         .since = "Kata 2.x",
+         .doc = "QEMU runs as a user without any right, one of its own for each sandbox "
+                "(rootless_uids), and has a VFIO node as that user's while it is attached. The "
+                "share is then served by virtio_fs_daemon, not by QEMU."},
+        {.table = t,
+         .name = "virtio_fs_daemon",
+         .slot = SLOT(hypervisor.virtio_fs_daemon),
+         .since = "Kata 1.x",
+         .doc = "The program that serves the share of a rootless QEMU; nothing else uses it here. "
+                "Debian's qemu-system-common has it."},
+        {.table = t,
          .name = "enable_debug",
          .slot = SLOT(hypervisor.enable_debug),
          .annotation = true,

@@ -46,6 +46,7 @@ broken rules together, and the exit status of the command line is 3; of a file t
 | `resend_is_within_unplug` | `unplug_resend` not below `unplug` |
 | `redactions_name_members` | an entry of `qmp_log_redact` that is empty or has an empty step (`a..b`) |
 | `vgpu_is_whole` | in `[vfio.vgpu]`: a size that is none, or `parent` or `keep` without what kind of vGPU |
+| `rootless_uids_are_a_range` | `rootless_uids` is not FIRST-LAST, or has 0 in it |
 | `daemon_socket_is_usable` | `socket` of `[vfio.daemon]` relative, or over 107 bytes |
 | `daemon_uids_are_numbers` | an entry of `allowed_uids` that is no user's number |
 | `daemon_tcp_is_mutual` | `tcp` that is not HOST:PORT, or without all three of `tls_certificate`, `tls_key`, `tls_client_ca` |

@@ -37,6 +37,8 @@ struct Hypervisor {
     std::int64_t default_bridges = 1; ///< 0 is 1
     bool hotplug_vfio_on_root_bus = false;
     bool enable_iommu = false;
+    bool rootless = false; ///< QEMU runs as a user of its own; the plugin then lends it VFIO nodes
+    std::string virtio_fs_daemon = "/usr/lib/qemu/virtiofsd";
     bool enable_debug = false;
     std::string extra_monitor_socket;                ///< "", "hmp", "qmp" or "qmp-pretty"
     std::vector<std::string> enable_annotations;     ///< regular expressions, whole names
@@ -119,7 +121,9 @@ struct Vfio {
     std::string placement = "pack";   ///< of vGPUs over several parents; or "spread"
     std::string take_siblings = "no"; ///< of an IOMMU group: or "audio", "all"
     std::int64_t sriov_functions = 0; ///< to enable of a physical function; 0: all it has
-    std::string gpu;                  ///< BDF that every sandbox gets when it is opened; "": none
+    bool chown_nodes = false;         ///< /dev/vfio/N becomes QEMU's user's while attached
+    std::string rootless_uids = "1879048192-1879113727"; ///< FIRST-LAST, of [hypervisor] rootless
+    std::string gpu; ///< BDF that every sandbox gets when it is opened; "": none
     Vgpu vgpu;
     Timeouts timeouts;
     Daemon daemon;

@@ -2,6 +2,7 @@
 #include "config/validate.hpp"
 
 #include "config/base/text.hpp"
+#include "config/uid_range.hpp"
 #include "config/vgpu_size.hpp"
 
 #include <algorithm>
@@ -258,11 +259,20 @@ std::optional<Finding> vgpu_is_whole(const Configuration& c) {
                   "out");
 }
 
+std::optional<Finding> rootless_uids_are_a_range(const Configuration& c) {
+    if (parse_uid_range(c.vfio.rootless_uids))
+        return std::nullopt;
+    return finding(c, Errc::config_invalid, "vfio.rootless_uids",
+                   kata_vfio::quoted(c.vfio.rootless_uids) + " is no range of user ids",
+                   "write it as \"FIRST-LAST\", without 0, such as \"1879048192-1879113727\"");
+}
+
 std::vector<Finding> validate(const Configuration& configuration) {
-    constexpr auto rules = std::to_array(
-        {machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on, one_root_filesystem,
-         viommu_is_off, kernel_params_fit, extra_monitor_is_for_debugging, state_dir_is_usable,
-         resend_is_within_unplug, redactions_name_members, vgpu_is_whole});
+    constexpr auto rules =
+        std::to_array({machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on,
+                       one_root_filesystem, viommu_is_off, kernel_params_fit,
+                       extra_monitor_is_for_debugging, state_dir_is_usable, resend_is_within_unplug,
+                       redactions_name_members, vgpu_is_whole, rootless_uids_are_a_range});
     std::vector<Finding> findings;
     for (const auto rule : rules)
         if (auto found = rule(configuration))

@@ -40,6 +40,7 @@ std::optional<Finding> state_dir_is_usable(const Configuration&);
 std::optional<Finding> resend_is_within_unplug(const Configuration&);
 std::optional<Finding> redactions_name_members(const Configuration&);
 std::optional<Finding> vgpu_is_whole(const Configuration&);
+std::optional<Finding> rootless_uids_are_a_range(const Configuration&);
 
 // Those of [vfio.daemon]: for kata-vfiod and `config check`, and no reason to refuse a device.
 std::optional<Finding> daemon_socket_is_usable(const Configuration&);

@@ -118,6 +118,20 @@ std::vector<Key> top_keys() {
                 "sandbox wants one of it and it has none; 0 is all it can have. A GPU's memory is "
                 "divided by that number."},
         {.table = "vfio",
+         .name = "chown_nodes",
+         .slot = SLOT(vfio.chown_nodes),
+         .since = since,
+         .doc = "Of a QEMU that runs as a user of its own: whether a /dev/vfio/N that this user "
+                "can't open is made that user's for as long as it is attached. Otherwise the "
+                "attach is refused. rootless in [hypervisor.qemu] has it too."},
+        {.table = "vfio",
+         .name = "rootless_uids",
+         .slot = SLOT(vfio.rootless_uids),
+         .since = since,
+         .doc = "FIRST-LAST: the user ids that rootless in [hypervisor.qemu] gives to QEMUs, each "
+                "to one sandbox at a time and with the group id of the same number. Nobody else "
+                "may have any of them; the default is a range that systemd leaves unused."},
+        {.table = "vfio",
          .name = "gpu",
          .slot = SLOT(vfio.gpu),
          .annotation = true,

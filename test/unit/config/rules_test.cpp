@@ -4,6 +4,7 @@
 #include "config/document.hpp"
 #include "config/kata_keys.hpp"
 #include "config/keys.hpp"
+#include "config/uid_range.hpp"
 #include "config/validate.hpp"
 #include "support.hpp"
 
@@ -90,6 +91,17 @@ TEST(Rules, RedactionsNameMembers) {
         const auto found = redactions_name_members(c);
         ASSERT_TRUE(found) << entry;
         EXPECT_EQ(found->text, "'" + std::string(entry) + "' names no member of a message");
+    }
+}
+
+TEST(Rules, RootlessUidsAreARange) {
+    Configuration c;
+    EXPECT_FALSE(rootless_uids_are_a_range(c)) << "the default";
+    EXPECT_EQ(parse_uid_range("7-7"), (UidRange{7, 7}));
+    EXPECT_EQ(parse_uid_range("1-4294967294")->size(), 4294967294u);
+    for (const auto* text : {"", "7", "-7", "7-", "0-7", "8-7", "7-8 ", "7-4294967295", "7-x"}) {
+        c.vfio.rootless_uids = text;
+        EXPECT_TRUE(rootless_uids_are_a_range(c)) << text;
     }
 }
 
