@@ -20,7 +20,7 @@ namespace {
 constexpr long sysfs_magic = 0x62656572; // include/uapi/linux/magic.h
 constexpr int sysfs_look_again_ms = 20;
 constexpr std::uint32_t name_changes = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
-                                       IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+                                       IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB | IN_ONLYDIR;
 
 bool name_exists(const fs::path& path) {
     struct stat st {};

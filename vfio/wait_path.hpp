@@ -27,7 +27,8 @@ bool wait_exists(const std::filesystem::path& path, Deadline deadline, WatchPool
 bool wait_gone(const std::filesystem::path& path, Deadline deadline, WatchPool& pool);
 
 /// True as soon as `holds()` is true; it is asked again after every change of a name in
-/// `directory`, or in the nearest directory above it that exists.
+/// `directory`, or of the rights of what is there, or in the nearest directory above it that
+/// exists.
 bool wait_until(const std::filesystem::path& directory, const std::function<bool()>& holds,
                 Deadline deadline, WatchPool& pool);
 

@@ -35,6 +35,8 @@ namespace kata_vfio::plugin {
     X(sriov_enabled)                                                                               \
     X(attach_bind_intended)                                                                        \
     X(attach_bound)                                                                                \
+    X(attach_chown_intended)                                                                       \
+    X(attach_chowned)                                                                              \
     X(journal_done_write)                                                                          \
     X(attach_plug_intended)                                                                        \
     X(state_write)                                                                                 \
@@ -48,6 +50,7 @@ namespace kata_vfio::plugin {
     X(journal_cleared)                                                                             \
     X(journal_withdraw_write)                                                                      \
     X(undo_unplugged)                                                                              \
+    X(undo_owner_restored)                                                                         \
     X(undo_vgpu_removed)                                                                           \
     X(undo_driver_restored)                                                                        \
     X(undo_claim_dropped)                                                                          \
@@ -55,6 +58,7 @@ namespace kata_vfio::plugin {
     X(undo_done)                                                                                   \
     X(detach_unplugged)                                                                            \
     X(detach_unplug_recorded)                                                                      \
+    X(give_back_owner_restored)                                                                    \
     X(give_back_vgpu_removed)                                                                      \
     X(give_back_driver_restored)                                                                   \
     X(give_back_claim_dropped)                                                                     \

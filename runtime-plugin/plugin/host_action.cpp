@@ -41,6 +41,11 @@ void HostActor::act(const std::vector<Action>& actions) {
                 notes.push_back(*std::move(kept));
             crash_point(CrashPoint::sriov_disabled);
             break;
+        case Do::restore_owner:
+            if (const auto kept = take_back(context_.root, *action.lent); !kept.empty())
+                notes.push_back(action.subject + " is left alone: " + kept);
+            passed(CrashPoint::undo_owner_restored, CrashPoint::give_back_owner_restored);
+            break;
         case Do::keep:
         case Do::unplug:
         case Do::forget:

@@ -37,11 +37,14 @@ std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t
 std::optional<std::string> status_line(const vfio::HostRoot& root, std::int64_t pid,
                                        std::string_view key) {
     const auto status = read_file(root.proc(std::to_string(pid)) / "status", 65536);
-    if (!status)
-        return std::nullopt;
-    for (const auto line : split(*status, '\n'))
+    const auto value = status ? status_value(*status, key) : std::nullopt;
+    return value ? std::optional(std::string(*value)) : std::nullopt;
+}
+
+std::optional<std::string_view> status_value(std::string_view status, std::string_view key) {
+    for (const auto line : split(status, '\n'))
         if (line.starts_with(key) && line.substr(key.size()).starts_with(':'))
-            return std::string(trim(line.substr(key.size() + 1)));
+            return trim(line.substr(key.size() + 1));
     return std::nullopt;
 }
 

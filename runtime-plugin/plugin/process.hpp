@@ -19,6 +19,8 @@ std::optional<std::uint64_t> start_time(const vfio::HostRoot& root, std::int64_t
 /// process, or no such line. Source: proc(5).
 std::optional<std::string> status_line(const vfio::HostRoot& root, std::int64_t pid,
                                        std::string_view key);
+/// The same of the file's text, for who needs several; it points into that.
+std::optional<std::string_view> status_value(std::string_view status, std::string_view key);
 
 /// Whether that very process runs. False for pid 0, which stands for "not known".
 bool lives(const vfio::HostRoot& root, std::int64_t pid, std::uint64_t start);

@@ -22,6 +22,17 @@ std::string not_ours(const std::string& claim, const std::string& sandbox, const
     return std::string(without_claim);
 }
 
+std::string node_text(const LentNode& node) {
+    return "/dev/vfio/" + std::to_string(node.group);
+}
+
+/// Whether another attachment than `but` has it.
+bool node_needed(const SandboxState& state, const LentNode& node, const std::string& but) {
+    return std::ranges::any_of(state.attachments, [&](const auto& other) {
+        return other.id != but && !other.unplugged && other.lent == node;
+    });
+}
+
 struct JournalPlanner {
     const SandboxState& state;
     const HostPicture& host;
@@ -74,6 +85,14 @@ struct JournalPlanner {
         return true;
     }
 
+    bool operator()(const ChownNodeStep& step) const {
+        // Without the claim it was given back, and may be another sandbox's since.
+        if (host.owner(step.claim) == state.id && !node_needed(state, step.node, ""))
+            actions.push_back({Do::restore_owner, node_text(step.node),
+                               "lent for an attach that was not brought to its end", std::nullopt,
+                               step.node});
+        return true;
+    }
     bool operator()(const EnableFunctionsStep&) const { return true; } // see plan_journal()
 
     static constexpr std::string_view given_back =
@@ -228,6 +247,8 @@ std::string_view name(Action::Kind kind) noexcept {
         return "disable_functions";
     case Do::let_go:
         return "let_go";
+    case Do::restore_owner:
+        return "restore_owner";
     case Do::stray:
         return "stray";
     }
@@ -286,6 +307,9 @@ std::vector<Action> plan_give_back(const Attachment& attachment, const SandboxSt
             : std::string();
     const auto& subject =
         attachment.kind == plugin::Kind::mdev ? attachment.uuid : attachment.host_address;
+    if (attachment.lent && why.empty() && !node_needed(state, *attachment.lent, attachment.id))
+        actions.push_back({Do::restore_owner, node_text(*attachment.lent),
+                           "lent for " + attachment.id, std::nullopt, attachment.lent});
     if (attachment.owned() && device_there(attachment, host)) {
         if (!why.empty())
             actions.push_back({Do::leave_alone, subject, why});

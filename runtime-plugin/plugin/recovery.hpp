@@ -76,12 +76,15 @@ struct Action {
         /// the virtual functions of a physical one, by its BDF, unless somebody has one of them
         disable_functions,
         let_go, ///< an attachment that QEMU has no more: its host's side goes back
-        stray,  ///< a VFIO device in QEMU, by its qdev id, that is not on record: told only
+        /// a group's node, by its path, to the user that had it: `lent`
+        restore_owner,
+        stray, ///< a VFIO device in QEMU, by its qdev id, that is not on record: told only
     };
     Kind kind = Kind::keep;
     std::string subject;
     std::string why;
     std::optional<vfio::BindRecord> record = std::nullopt;
+    std::optional<LentNode> lent = std::nullopt;
 
     bool operator==(const Action&) const = default;
 };

@@ -161,6 +161,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                         const Caller& caller);
     /// Refuses a group's node that QEMU's cgroup does not let it open.
     void require_reach(const Target& target, const SandboxState& state);
+    // sandbox_node.cpp
+    /// QEMU's user can open the node of the target after it, or it throws; nothing for a QEMU that
+    /// opens all of them. Blocks for udev, for a node that has just been made.
+    void open_node_to_qemu(Journal& journal, Target& target, const std::vector<Target>& targets,
+                           const SandboxState& state, const Caller& caller);
     void enable_function(Journal& journal, Target& target, const SandboxState& state,
                          const std::function<void(const Step&)>& begin);
     void make_vgpu(Journal& journal, Target& target, const SandboxState& state,
@@ -248,6 +253,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// known.
     std::int64_t qemu_pid_ = 0;
     std::uint64_t qemu_start_ = 0;
+    /// Of that process, where the modes of files bind it; nullopt: they don't, or it is not known.
+    std::optional<Credentials> qemu_user_;
     std::optional<Failure> lost_; ///< how the last connection ended
     /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
     /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.

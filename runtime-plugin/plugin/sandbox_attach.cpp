@@ -252,6 +252,7 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
         take_host_step(journal, target, state, caller);
         if (host_offers_iommufd())
             target.cdev = vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
+        open_node_to_qemu(journal, target, targets, state, caller);
         require_reach(target, state);
     }
 }

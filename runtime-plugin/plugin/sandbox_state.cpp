@@ -66,6 +66,8 @@ Attachment attachment_from_json(const json::object& object) {
     attachment.prepared = flag_at(object, "prepared");
     if (object.contains("vf_of"))
         attachment.vf_of = optional_text_at(object, "vf_of").value_or("");
+    if (const auto* lent = object.if_contains("lent"))
+        attachment.lent = lent_node_from_json(*lent);
     return attachment;
 }
 
@@ -150,6 +152,20 @@ vfio::BindRecord bind_record_from_json(const json::value& value) {
     return record;
 }
 
+json::object to_json(const LentNode& node) {
+    return {{"group", node.group},
+            {"from_uid", node.from_uid},
+            {"to_uid", node.to_uid},
+            {"inode", node.inode}};
+}
+
+LentNode lent_node_from_json(const json::value& value) {
+    return {json::value_to<int>(value.at("group")),
+            json::value_to<std::uint32_t>(value.at("from_uid")),
+            json::value_to<std::uint32_t>(value.at("to_uid")),
+            json::value_to<std::uint64_t>(value.at("inode"))};
+}
+
 json::object to_json(const Attachment& attachment) {
     const auto none_if_empty = [](const std::string& text) {
         return text.empty() ? json::value(nullptr) : json::value(text);
@@ -174,6 +190,8 @@ json::object to_json(const Attachment& attachment) {
         object["iommu_group"] = *attachment.iommu_group;
     if (attachment.bound)
         object["bound"] = to_json(*attachment.bound);
+    if (attachment.lent)
+        object["lent"] = to_json(*attachment.lent);
     if (attachment.pending)
         object["pending"] = json::object{{"pid", attachment.pending->pid},
                                          {"start", attachment.pending->start},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/base/file.hpp"
+#include "runtime-plugin/plugin/node_rights.hpp"
 #include "vfio/driver_binding.hpp"
 
 #include <boost/json/object.hpp>
@@ -61,6 +62,8 @@ struct Attachment {
     /// For a virtual function that was asked for as one (sriov@PARENT): the physical function. The
     /// last one that goes takes all of them away again, if it was us who enabled them.
     std::string vf_of;
+    /// The group's node was made QEMU's user's for this attachment, or for one of the same group.
+    std::optional<LentNode> lent;
 
     bool owned() const { return (made_vgpu && !keep) || bound.has_value() || !vf_of.empty(); }
     /// QEMU has it, as far as is on record.
@@ -103,6 +106,8 @@ struct SandboxState {
 
 boost::json::object to_json(const vfio::BindRecord&);
 vfio::BindRecord bind_record_from_json(const boost::json::value&);
+boost::json::object to_json(const LentNode&);
+LentNode lent_node_from_json(const boost::json::value&);
 
 boost::json::object to_json(const Attachment&);
 boost::json::object to_json(const SandboxState&);

@@ -21,22 +21,26 @@ Overloaded(F...) -> Overloaded<F...>;
 } // namespace
 
 std::string text(const Step& step) {
-    return std::visit(Overloaded{
-                          [](const ClaimStep& s) { return "claim " + s.claim; },
-                          [](const CreateVgpuStep& s) {
-                              return "create vGPU " + s.uuid + " of type " + s.type + " on " +
-                                     s.parent;
-                          },
-                          [](const BindStep& s) {
-                              return "bind " + s.record.address.text() + " to vfio-pci (now " +
-                                     s.record.earlier_driver.value_or("without a driver") + ")";
-                          },
-                          [](const PlugStep& s) { return "plug " + s.id + " into pci.0"; },
-                          [](const EnableFunctionsStep& s) {
-                              return "enable the virtual functions of " + s.parent;
-                          },
-                      },
-                      step);
+    return std::visit(
+        Overloaded{
+            [](const ClaimStep& s) { return "claim " + s.claim; },
+            [](const CreateVgpuStep& s) {
+                return "create vGPU " + s.uuid + " of type " + s.type + " on " + s.parent;
+            },
+            [](const BindStep& s) {
+                return "bind " + s.record.address.text() + " to vfio-pci (now " +
+                       s.record.earlier_driver.value_or("without a driver") + ")";
+            },
+            [](const PlugStep& s) { return "plug " + s.id + " into pci.0"; },
+            [](const EnableFunctionsStep& s) {
+                return "enable the virtual functions of " + s.parent;
+            },
+            [](const ChownNodeStep& s) {
+                return "make /dev/vfio/" + std::to_string(s.node.group) + " user " +
+                       std::to_string(s.node.to_uid) + "'s for as long as it is attached";
+            },
+        },
+        step);
 }
 
 json::object to_json(const Step& step) {
@@ -60,6 +64,10 @@ json::object to_json(const Step& step) {
             [](const EnableFunctionsStep& s) {
                 return json::object{{"step", "enable_functions"}, {"parent", s.parent}};
             },
+            [](const ChownNodeStep& s) {
+                return json::object{
+                    {"step", "chown_node"}, {"node", to_json(s.node)}, {"claim", s.claim}};
+            },
         },
         step);
 }
@@ -79,6 +87,8 @@ Step step_from_json(const json::object& object) {
         return PlugStep{text_at("id")};
     if (kind == "enable_functions")
         return EnableFunctionsStep{text_at("parent")};
+    if (kind == "chown_node")
+        return ChownNodeStep{lent_node_from_json(object.at("node")), text_at("claim")};
     throw std::invalid_argument("unknown step '" + kind + "'");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "runtime-plugin/plugin/node_rights.hpp"
 #include "vfio/driver_binding.hpp"
 
 #include <boost/json/object.hpp>
@@ -30,7 +31,12 @@ struct PlugStep {
 struct EnableFunctionsStep {
     std::string parent; ///< BDF of the physical function
 };
-using Step = std::variant<ClaimStep, CreateVgpuStep, BindStep, PlugStep, EnableFunctionsStep>;
+struct ChownNodeStep {
+    LentNode node;
+    std::string claim; ///< of the device it was lent for: while that is ours, so is the node
+};
+using Step =
+    std::variant<ClaimStep, CreateVgpuStep, BindStep, PlugStep, EnableFunctionsStep, ChownNodeStep>;
 
 /// "create vGPU 83b8... of type ... on ...", for progress, plans and logs.
 std::string text(const Step&);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <csignal>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <set>
 #include <system_error>
 
@@ -54,6 +56,25 @@ class Place {
         root.write("/proc/" + pid + "/stat",
                    pid + " (qemu-system-x86) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0\n");
         before = host_side();
+    }
+
+    /// QEMU's process is that of a user without rights, and every VFIO node is root's alone.
+    void qemu_is_user(unsigned uid, std::string_view vfio = {}) {
+        std::string ids;
+        for (int i = 0; i < 4; ++i) // real, effective, saved, of the file system
+            ids += "\t" + std::to_string(uid);
+        root.write("/proc/" + std::to_string(::getpid()) + "/status",
+                   "Uid:" + ids + "\nGid:" + ids + "\nGroups:\nCapEff:\t0000000000000000\n");
+        std::ofstream(config) << configuration(vfio);
+        root.write("/dev/vfio/vfio", "");
+        std::filesystem::permissions(root.at("/dev/vfio/vfio"), std::filesystem::perms(0666));
+        before = host_side();
+    }
+    /// Whose the group's node is; nullopt: it is not there.
+    std::optional<unsigned> owner_of(int group) const {
+        struct stat info {};
+        const auto node = root.at("/dev/vfio/" + std::to_string(group));
+        return ::lstat(node.c_str(), &info) == 0 ? std::optional(info.st_uid) : std::nullopt;
     }
 
     /// Exit status, or minus the signal; `environment` is KEY=VALUE.

@@ -3,6 +3,8 @@
 
 #include "config/base/text.hpp"
 
+#include <sys/stat.h>
+
 #include <fstream>
 #include <sstream>
 
@@ -19,13 +21,24 @@ std::string content(const fs::path& path) {
     return "file " + text.str();
 }
 
+/// Whose a node is, and its mode: "0:0 0600 ".
+std::string rights(const fs::path& path) {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0)
+        return {};
+    std::ostringstream text;
+    text << info.st_uid << ':' << info.st_gid << " 0" << std::oct << (info.st_mode & 07777) << ' ';
+    return text.str();
+}
+
 } // namespace
 
 Snapshot Snapshot::of(const fs::path& directory) {
     Snapshot snapshot;
     for (fs::recursive_directory_iterator it(directory), end; it != end; ++it) {
         const auto status = it->symlink_status();
-        auto& entry = snapshot.entries[it->path().lexically_relative(directory).string()];
+        const auto name = it->path().lexically_relative(directory).string();
+        auto& entry = snapshot.entries[name];
         if (fs::is_symlink(status))
             entry = "link " + fs::read_symlink(it->path()).string();
         else if (fs::is_directory(status))
@@ -33,7 +46,7 @@ Snapshot Snapshot::of(const fs::path& directory) {
         else if (fs::is_fifo(status))
             entry = "fifo";
         else
-            entry = content(it->path());
+            entry = (name.starts_with("dev/") ? rights(it->path()) : "") + content(it->path());
     }
     return snapshot;
 }

@@ -40,6 +40,7 @@ Attachment function() {
     record.earlier_override = "i915";
     record.changed = true;
     attachment.bound = record;
+    attachment.lent = LentNode{1, 0, 64055, 12345678901};
     return attachment;
 }
 
@@ -79,6 +80,8 @@ TEST(SandboxState, RoundTrips) {
     EXPECT_EQ(loaded->attachments[1].kind, Kind::pci);
     EXPECT_EQ(loaded->attachments[1].iommu_group, std::nullopt);
     EXPECT_EQ(loaded->attachments[1].bound, function().bound);
+    EXPECT_FALSE(loaded->attachments[0].lent);
+    EXPECT_EQ(loaded->attachments[1].lent, function().lent);
     EXPECT_TRUE(loaded->attachments[1].unplugged);
     EXPECT_EQ(loaded->attachments[1].uuid, "");
     EXPECT_EQ(loaded->tainted, (std::vector<std::string>{"stop", "device_add"}));
@@ -167,7 +170,7 @@ TEST(SandboxState, EveryMemberIsNeededAndTyped) {
     for (const auto& [key, value] : whole.at("attachments").at(1).as_object()) {
         auto without = whole;
         without["attachments"].as_array()[1].as_object().erase(key);
-        if (key != "own" && key != "keep" && key != "prepared" && key != "vf_of") {
+        if (key != "own" && key != "keep" && key != "prepared" && key != "vf_of" && key != "lent") {
             EXPECT_TRUE(corrupt(without)) << key;
         }
         auto wrong = whole;

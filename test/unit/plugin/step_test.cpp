@@ -28,6 +28,10 @@ TEST(Step, RoundTrips) {
     EXPECT_EQ(vgpu.uuid + vgpu.parent + vgpu.type, "upt");
     EXPECT_EQ(std::get<PlugStep>(round_trip(PlugStep{"vfio-x"})).id, "vfio-x");
     EXPECT_EQ(std::get<EnableFunctionsStep>(round_trip(EnableFunctionsStep{"p"})).parent, "p");
+    const LentNode node{7, 0, 64055, 12345678901};
+    const auto chown = std::get<ChownNodeStep>(round_trip(ChownNodeStep{node, "mdev-u"}));
+    EXPECT_EQ(chown.node, node);
+    EXPECT_EQ(chown.claim, "mdev-u");
     auto bind = record();
     EXPECT_EQ(std::get<BindStep>(round_trip(BindStep{bind})).record, bind);
     bind.earlier_driver.reset();
@@ -44,6 +48,8 @@ TEST(Step, Texts) {
     bind.earlier_driver.reset();
     EXPECT_EQ(text(BindStep{bind}), "bind 0000:00:02.0 to vfio-pci (now without a driver)");
     EXPECT_EQ(text(PlugStep{"vfio-x"}), "plug vfio-x into pci.0");
+    EXPECT_EQ(text(ChownNodeStep{{7, 0, 64055, 1}, "mdev-u"}),
+              "make /dev/vfio/7 user 64055's for as long as it is attached");
 }
 
 TEST(Step, JsonHasAStableShape) {
@@ -58,6 +64,7 @@ TEST(Step, WhatIsNoStepThrows) {
     for (const char* text :
          {R"({})", R"({"step":1})", R"({"step":"claim"})", R"({"step":"claim","claim":7})",
           R"({"step":"bind","record":{}})", R"({"step":"unknown"})",
+          R"({"step":"chown_node","claim":"c"})",
           R"({"step":"bind","record":{"address":"nonsense","earlier_driver":null,)"
           R"("earlier_override":null,"driver":"vfio-pci","changed":true}})"})
         EXPECT_ANY_THROW(step_from_json(json::parse(text).as_object())) << text;
