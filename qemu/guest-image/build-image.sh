@@ -70,6 +70,8 @@ if [ -n "$modules" ]; then
     # Without these there is no agent's port and no share.
     first=(virtio_pci virtio_console 9pnet_virtio 9p)
     files=$(files_of "${first[@]}" ${drivers[@]+"${drivers[@]}"}) || die "a module of ${first[*]} ${drivers[*]-} is not in $modules"
+    # Loaded where the share comes by it: of a QEMU that runs as a user of its own.
+    files+=" $(files_of virtiofs 2>/dev/null || true)"
     for path in $files; do cp "$path" "$tree/"; done
     printf '%s\n' "${first[@]}" >"$tree/first"
     cp "$modules/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$tree/"

@@ -93,7 +93,7 @@ start_containerd() {
 
 # What a sandbox has on the host beyond devices: processes, mounts, files.
 sandbox_picture() {
-    echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio' || true)"
+    echo "processes: $(pgrep -fc 'qemu-system.*kata-vfio-|containerd-shim-kata-vfio|virtiofsd.*kata-vfio' || true)"
     echo "mounts: $(grep -cE "kata-vfio|$place/" /proc/self/mountinfo || true)"
     echo "places: $(ls /run/kata-vfio/vm 2>/dev/null | tr '\n' ' ')"
     echo "bundles: $(ls -d $place/state/io.containerd.runtime.v2.task/*/* 2>/dev/null | tr '\n' ' ')"

@@ -4,6 +4,7 @@
 #include "config/base/text.hpp"
 #include "runtime-plugin/agent/guest/agent.hpp"
 #include "runtime-plugin/agent/guest/container.hpp"
+#include "runtime-plugin/agent/protocol/frame.hpp"
 #include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/sysfs_read.hpp"
 
@@ -18,6 +19,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <optional>
@@ -81,6 +83,17 @@ UniqueFd open_port(const vfio::HostRoot& root) {
     throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
 }
 
+void mount_share(const vfio::HostRoot& root, const Modules& modules) {
+    const auto words = vfio::attribute(root.proc("cmdline")).value_or("");
+    const auto parameters = split(words, ' ');
+    const bool virtio_fs = std::ranges::find(parameters, share_by_virtio_fs) != parameters.end();
+    if (virtio_fs)
+        modules.load("virtiofs");
+    must(::mount(std::string(share_tag).c_str(), share_directory, virtio_fs ? "virtiofs" : "9p", 0,
+                 virtio_fs ? "" : "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"),
+         "can't mount the share");
+}
+
 /// What containers need, and the port does not.
 void set_up(const vfio::HostRoot& root, const Modules& modules) {
     mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
@@ -92,9 +105,7 @@ void set_up(const vfio::HostRoot& root, const Modules& modules) {
     mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
     for (const char* path : {"/run/kata-vfio", share_directory})
         ::mkdir(path, 0755);
-    must(::mount("share", share_directory, "9p", 0,
-                 "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"),
-         "can't mount the share");
+    mount_share(root, modules);
     if (modules.empty())
         return;
     // Devices that were there from the start.

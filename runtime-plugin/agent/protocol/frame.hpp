@@ -15,6 +15,10 @@ namespace kata_vfio::agent {
 inline constexpr int protocol_version = 3;
 /// The port's name, /sys/class/virtio-ports/*/name in the guest.
 inline constexpr std::string_view port_name = "kata-vfio.agent";
+/// What the share is called on its bus, be that virtio-9p's or virtio-fs's.
+inline constexpr std::string_view share_tag = "share";
+/// A word of the guest's kernel command line: it is virtio-fs.
+inline constexpr std::string_view share_by_virtio_fs = "kata_vfio.share=virtiofs";
 
 /// Longest payload of a control frame (a container's description: 32 Ki of environment and more).
 inline constexpr std::size_t max_control = 1u << 20;

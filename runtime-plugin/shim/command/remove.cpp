@@ -27,6 +27,7 @@ namespace {
 // containerd gives `delete` five seconds in all.
 constexpr milliseconds for_shim{1500}; ///< one that was shut down ends by itself
 constexpr milliseconds for_qemu{1500};
+constexpr milliseconds for_file_server{200}; ///< it ends with QEMU
 constexpr milliseconds for_devices{1500};
 
 void end_process(const vfio::HostRoot& root, const Place& place, const char* file,
@@ -49,6 +50,7 @@ void clean(const vfio::HostRoot& root, const Place& place) {
     if (!fs::exists(place.directory(), ec))
         return;
     end_process(root, place, "qemu.pid", milliseconds(0), for_qemu);
+    end_process(root, place, "virtiofsd.pid", for_file_server, for_file_server);
     try {
         const auto config = read_file(place.at("configuration")).value_or("");
         boost::asio::io_context io;

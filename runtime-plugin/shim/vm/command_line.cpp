@@ -79,11 +79,15 @@ std::vector<std::string> command_line(const Machine& m) {
     };
     add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add("-machine", m.type + (m.kvm ? ",accel=kvm" : "") +
-                        (m.accelerators.empty() ? "" : "," + m.accelerators));
+                        (m.accelerators.empty() ? "" : "," + m.accelerators) +
+                        (m.share_fd >= 0 ? ",memory-backend=ram" : ""));
     add("-cpu", std::string(m.kvm ? "host" : "qemu64") +
                     (m.cpu_features.empty() ? "" : "," + m.cpu_features));
     add("-smp", std::to_string(m.vcpus));
     add("-m", std::to_string(m.memory_mib) + "M");
+    if (m.share_fd >= 0) // which the file server has to reach
+        add("-object",
+            "memory-backend-memfd,id=ram,share=on,size=" + std::to_string(m.memory_mib) + "M");
     if (!m.firmware.empty())
         add("-bios", m.firmware);
     add("-chardev", "socket,id=runtime,fd=" + std::to_string(m.monitor_fd));
@@ -94,13 +98,24 @@ std::vector<std::string> command_line(const Machine& m) {
     add("-device", "virtio-serial-pci,max_ports=2");
     add("-chardev", "socket,id=agent,fd=" + std::to_string(m.agent_fd));
     add("-device", "virtserialport,chardev=agent,name=" + std::string(agent::port_name));
-    // remap: what is mounted in the share has inode numbers of its own.
-    add("-fsdev", "local,id=share,path=" + escaped(m.share.native()) +
-                      ",security_model=none,multidevs=remap");
-    add("-device", "virtio-9p-pci,fsdev=share,mount_tag=share");
     std::string params(own_params);
+    if (m.share_fd >= 0) {
+        add("-chardev", "socket,id=share,fd=" + std::to_string(m.share_fd));
+        add("-device", "vhost-user-fs-pci,chardev=share,tag=" + std::string(agent::share_tag));
+        params += " " + std::string(agent::share_by_virtio_fs);
+    } else {
+        // remap: what is mounted in the share has inode numbers of its own.
+        add("-fsdev", "local,id=share,path=" + escaped(m.share.native()) +
+                          ",security_model=none,multidevs=remap");
+        add("-device", "virtio-9p-pci,fsdev=share,mount_tag=" + std::string(agent::share_tag));
+    }
     if (m.debug) {
-        add("-serial", "file:" + escaped(m.console_log.native()));
+        if (m.console_fd >= 0) {
+            add("-add-fd", "set=1,fd=" + std::to_string(m.console_fd));
+            add("-serial", "file:/dev/fdset/1");
+        } else {
+            add("-serial", "file:" + escaped(m.console_log.native()));
+        }
         params += " console=ttyS0";
     } else {
         params += " quiet";

@@ -3,9 +3,11 @@
 
 #include "config/schema.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
+#include "runtime-plugin/shim/vm/qemu_user.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,11 @@ struct Machine {
     std::filesystem::path console_log;
     int monitor_fd = -1; ///< the shim's own monitor: a connected socket
     int agent_fd = -1;   ///< the same for the guest agent's port
+    // Of a rootless one; its monitor's path is then below its workplace.
+    std::optional<QemuUser> user;
+    std::filesystem::path workplace; ///< the only directory it may write in, until it is up
+    int share_fd = -1;               ///< a connection to who serves the share in its place
+    int console_fd = -1;             ///< console_log, opened
 };
 
 /// Out of the configuration in force and what the pod asks for. `host_cpus` bounds the vCPUs.

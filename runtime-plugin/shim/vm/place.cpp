@@ -66,6 +66,28 @@ void Place::make() const {
             throw host_failure(errno, "can't make " + path.native());
 }
 
+void Place::open_workplace(std::uint32_t user) const {
+    const auto path = workplace();
+    if ((workplace() / "qmp.sock").native().size() > longest_socket)
+        throw Failure(Errc::config_invalid, "the path of the socket " +
+                                                (workplace() / "qmp.sock").native() + " is over " +
+                                                std::to_string(longest_socket) + " bytes")
+            .remedy("use a shorter id");
+    if ((::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) ||
+        ::chown(path.c_str(), user, user) != 0)
+        throw host_failure(errno, "can't make " + path.native());
+}
+
+void Place::close_workplace(std::uint32_t user) const {
+    const auto path = workplace();
+    if (::chown(path.c_str(), 0, 0) != 0)
+        throw host_failure(errno, "can't take " + path.native() + " back");
+    struct stat info {};
+    const auto monitor = path / "qmp.sock";
+    if (::lstat(monitor.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) || info.st_uid != user)
+        throw Failure(Errc::qemu_gone, monitor.native() + " is not the socket that QEMU made");
+}
+
 std::optional<ProcessMark> Place::living(const char* file) const {
     const auto text = vfio::attribute(at(file));
     if (!text)
@@ -89,16 +111,12 @@ void Place::remember(const char* file, std::int64_t pid) const {
 void Place::remove() const {
     unmount_below(root_, directory_);
     std::error_code ec;
-    for (const auto& entry : fs::directory_iterator(mounts(), ec)) {
-        const int flag = entry.is_directory(ec) && !entry.is_symlink(ec) ? AT_REMOVEDIR : 0;
-        if (::unlinkat(AT_FDCWD, entry.path().c_str(), flag) != 0)
-            log_left(entry.path());
-    }
-    for (const auto& entry : fs::directory_iterator(directory_, ec)) {
-        const int flag = entry.is_directory(ec) && !entry.is_symlink(ec) ? AT_REMOVEDIR : 0;
-        if (::unlinkat(AT_FDCWD, entry.path().c_str(), flag) != 0)
-            log_left(entry.path());
-    }
+    for (const auto& directory : {mounts(), workplace(), directory_})
+        for (const auto& entry : fs::directory_iterator(directory, ec)) {
+            const int flag = entry.is_directory(ec) && !entry.is_symlink(ec) ? AT_REMOVEDIR : 0;
+            if (::unlinkat(AT_FDCWD, entry.path().c_str(), flag) != 0)
+                log_left(entry.path());
+        }
     if (::rmdir(directory_.c_str()) != 0 && errno != ENOENT)
         log_left(directory_);
 }

@@ -20,6 +20,7 @@ struct ProcessMark {
 /// containerd's names have no two separators in a row, so no two sandboxes share a key.
 ///
 ///     shim.sock  shim.pid  qmp.sock  qemu.pid  qemu.log  configuration
+///     user  virtiofsd.pid  virtiofsd.log  qemu/qmp.sock   of a rootless QEMU
 ///     mounts/    what the guest is to see, mounted here by the shim
 ///     shared/    the same, read-only at its top: what QEMU exports
 class Place {
@@ -34,13 +35,20 @@ class Place {
     std::filesystem::path at(const char* name) const { return directory_ / name; }
     std::filesystem::path socket() const { return at("shim.sock"); }
     std::filesystem::path monitor() const { return at("qmp.sock"); }
+    /// Where a rootless QEMU makes its socket, before it is up.
+    std::filesystem::path workplace() const { return at("qemu"); }
     std::filesystem::path mounts() const { return at("mounts"); }
     std::filesystem::path shared() const { return at("shared"); }
 
     /// With its parents; mode 0700. Throws Failure.
     void make() const;
 
-    /// "shim.pid" and "qemu.pid": the process, while it lives.
+    /// The workplace, its user's for as long as it is open. Throws Failure.
+    void open_workplace(std::uint32_t user) const;
+    /// Root's again, with the monitor in it. Throws Failure when that is not `user`'s socket.
+    void close_workplace(std::uint32_t user) const;
+
+    /// "shim.pid", "qemu.pid" and "virtiofsd.pid": the process, while it lives.
     std::optional<ProcessMark> living(const char* file) const;
     void remember(const char* file, std::int64_t pid) const;
 

@@ -46,6 +46,13 @@ std::uint64_t shim_capabilities() noexcept {
 std::uint64_t qemu_capabilities() noexcept {
     return bits(true);
 }
+std::uint64_t file_server_capabilities() noexcept {
+    auto all = bits(true);
+    for (const auto* name :
+         {"CAP_SYS_ADMIN", "CAP_SYS_RESOURCE", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"})
+        all |= std::uint64_t{1} << oci::capability_number(name);
+    return all;
+}
 
 void keep_shim_capabilities() {
     bound_capabilities(shim_capabilities());

@@ -20,6 +20,10 @@ std::span<const Privilege> privileges() noexcept;
 std::uint64_t shim_capabilities() noexcept;
 std::uint64_t qemu_capabilities() noexcept;
 
+/// And what the file server of a rootless QEMU does: it sets itself apart with these, and keeps
+/// those for files.
+std::uint64_t file_server_capabilities() noexcept;
+
 /// Gives all others up, for this process and all it becomes or starts. Before it has a second
 /// thread: capabilities are a thread's. Throws agent::SystemError.
 void keep_shim_capabilities();

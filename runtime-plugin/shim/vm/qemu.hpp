@@ -3,12 +3,11 @@
 
 #include "config/base/unique_fd.hpp"
 #include "qemu/qmp/session.hpp"
-#include "runtime-plugin/shim/future.hpp"
+#include "runtime-plugin/shim/vm/child.hpp"
 #include "runtime-plugin/shim/vm/command_line.hpp"
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace kata_vfio::shim {
@@ -24,16 +23,14 @@ class Qemu {
     Qemu(const Qemu&) = delete;
     Qemu& operator=(const Qemu&) = delete;
 
-    pid_t pid() const noexcept { return pid_; }
+    pid_t pid() const noexcept { return child_->pid(); }
     /// Until it serves QMP. Throws Failure(qemu_gone) with its last words when it ended instead.
     boost::asio::awaitable<void> ready();
     /// How it ended, and what it had said of why, for the log.
     const Future<std::string>& ended() const noexcept { return ended_; }
-    /// The end of what it has written, "" when that is nothing.
-    std::string last_words() const;
     /// Asks it to end (QMP quit), and after `patience` ends it.
     boost::asio::awaitable<void> stop(std::chrono::milliseconds patience);
-    void kill() noexcept;
+    void kill() noexcept { child_->kill(); }
 
   private:
     /// What its monitor has said of its end, and when no more can come of that.
@@ -43,15 +40,13 @@ class Qemu {
         std::string end;
         Future<bool> over;
     };
-    static boost::asio::awaitable<void> watch(boost::asio::io_context& io, int pidfd, pid_t pid,
-                                              std::shared_ptr<Said> said,
+    static boost::asio::awaitable<void> watch(Future<std::string> child, std::shared_ptr<Said> said,
                                               Future<std::string> ended);
 
-    boost::asio::io_context& io_;
-    pid_t pid_ = 0;
-    UniqueFd pidfd_;
     UniqueFd monitor_fd_;
     std::filesystem::path log_;
+    std::optional<QemuUser> user_;
+    std::unique_ptr<Child> child_;
     std::shared_ptr<qemu::Session> monitor_;
     std::shared_ptr<Said> said_;
     Future<std::string> ended_;

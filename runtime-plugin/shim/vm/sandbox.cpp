@@ -5,6 +5,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/load.hpp"
+#include "config/uid_range.hpp"
 #include "config/validate.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
@@ -13,6 +14,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/json/serialize.hpp>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,10 +91,17 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     machine.monitor = place_.monitor();
     machine.share = place_.shared();
     machine.console_log = place_.at("console.log");
+    auto monitor = place_.monitor();
+    cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    std::vector<UniqueFd> opened;
+    if (configuration_.hypervisor.rootless) {
+        take_rights(machine, opened);
+        monitor = place_.workplace() / monitor.filename();
+    }
+    const auto user = machine.user;
     UniqueFd port;
     qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
     place_.remember("qemu.pid", qemu_->pid());
-    cgroup_ = HostCgroup(root_, spec.cgroups_path);
     allow_devices();
     try {
         cgroup_.take(qemu_->pid());
@@ -100,13 +109,28 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
         // It runs as well in its parent's; only who looks for it there does not find it.
         log_warning("QEMU stays in the shim's cgroup", {{"error", failure.what()}});
     }
+    opened.clear();
     guest_ = std::make_unique<Guest>(io_, std::move(port));
-    co_await qemu_->ready();
-    std::string key = place_.key(), monitor = place_.monitor().native();
+    std::exception_ptr ended;
+    try {
+        co_await qemu_->ready();
+    } catch (const Failure&) {
+        ended = std::current_exception();
+    }
+    if (ended && file_server_ && file_server_->ended().ready())
+        throw Failure(Errc::qemu_gone, "the share's file server ended before QEMU was up, " +
+                                           file_server_->ended().value())
+            .said(last_words(place_.at("virtiofsd.log")))
+            .remedy("see that [hypervisor.qemu] virtio_fs_daemon is virtiofsd");
+    if (ended)
+        std::rethrow_exception(ended);
+    if (user)
+        place_.close_workplace(user->id);
+    std::string key = place_.key(), socket = monitor.native();
     auto annotations = spec.annotations;
     // Before the guest is up: a pod that asks for what is not to be had fails at once.
     const auto own =
-        co_await plugin_->open(std::move(key), std::move(monitor), std::move(annotations));
+        co_await plugin_->open(std::move(key), std::move(socket), std::move(annotations));
     const auto hello = co_await guest_->hello(seconds(configuration_.agent.dial_timeout));
     log_info("the sandbox is up", {{"kernel", hello.kernel}, {"sandbox", place_.key()}});
     for (const auto& one : own) {
@@ -125,23 +149,50 @@ void Sandbox::allow_devices() noexcept {
     }
 }
 
+void Sandbox::take_rights(Machine& machine, std::vector<UniqueFd>& opened) {
+    const auto range = config::parse_uid_range(configuration_.vfio.rootless_uids);
+    machine.user = take_user(root_, place_, range.value(), machine.kvm);
+    place_.open_workplace(machine.user->id);
+    machine.workplace = place_.workplace();
+    machine.monitor = machine.monitor.filename(); // it may not look into what is above it
+    UniqueFd share;
+    file_server_ = std::make_unique<FileServer>(io_, configuration_.hypervisor.virtio_fs_daemon,
+                                                place_, cgroup_, share);
+    place_.remember("virtiofsd.pid", file_server_->pid());
+    machine.share_fd = share.get();
+    opened.push_back(std::move(share));
+    if (!machine.debug)
+        return;
+    UniqueFd console(
+        ::open(machine.console_log.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    if (!console)
+        throw host_failure(errno, "can't write " + machine.console_log.native());
+    machine.console_fd = console.get();
+    opened.push_back(std::move(console));
+}
+
 awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
     using namespace asio::experimental::awaitable_operators;
     auto ended = self.qemu_->ended();
     auto lost = self.guest_->lost();
-    co_await (ended.wait() || lost.wait());
+    // Without a rootless QEMU there is none, and its end never comes.
+    auto unserved = self.file_server_ ? self.file_server_->ended() : Future<std::string>(self.io_);
+    co_await (ended.wait() || lost.wait() || unserved.wait());
     if (!*alive || self.stopping_)
         co_return;
     self.stopping_ = true;
     self.running_ = false;
-    // The port closes a moment before QEMU has ended, which knows why.
+    // The port closes, and the file server ends, a moment before QEMU has ended, which knows why.
     if (!ended.ready() && !self.guest_->broke_protocol()) {
         co_await ended.wait_for(seconds(2));
         if (!*alive)
             co_return;
     }
-    const auto why = ended.ready() ? "QEMU ended, " + ended.value() : lost.value();
-    log_error("the sandbox is gone", {{"why", why}, {"qemu_said", self.qemu_->last_words()}});
+    const auto why = ended.ready()  ? "QEMU ended, " + ended.value()
+                     : lost.ready() ? lost.value()
+                                    : "its file server ended: " + unserved.value();
+    log_error("the sandbox is gone",
+              {{"why", why}, {"qemu_said", last_words(self.place_.at("qemu.log"))}});
     self.log_console();
     // What the guest can't be trusted to keep to any more, it is not left to go on with.
     self.qemu_->kill();
@@ -194,6 +245,11 @@ awaitable<void> Sandbox::tear_down() {
     guest_.reset();
     if (qemu_)
         co_await qemu_->stop(patience);
+    if (file_server_) {
+        // It ends with its connection to QEMU.
+        co_await file_server_->ended().wait_for(patience);
+        file_server_.reset();
+    }
     if (plugin_) {
         try {
             std::string key = place_.key();

@@ -4,6 +4,7 @@
 #include "config/schema.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
 #include "runtime-plugin/shim/vm/cgroup.hpp"
+#include "runtime-plugin/shim/vm/file_server.hpp"
 #include "runtime-plugin/shim/vm/guest.hpp"
 #include "runtime-plugin/shim/vm/place.hpp"
 #include "runtime-plugin/shim/vm/plugin.hpp"
@@ -61,6 +62,9 @@ class Sandbox {
     };
     static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
     boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
+    /// What a QEMU without rights can't open itself: who it is, where it works, and what it is
+    /// given open, which `opened` keeps until it has it.
+    void take_rights(Machine& machine, std::vector<UniqueFd>& opened);
     boost::asio::awaitable<void> tear_down();
     /// QEMU's cgroup, with VFIO's majors as they are by now.
     void allow_devices() noexcept;
@@ -95,6 +99,7 @@ class Sandbox {
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;
     std::unique_ptr<Plugin> plugin_;
+    std::unique_ptr<FileServer> file_server_; ///< of a rootless QEMU
     std::unique_ptr<Qemu> qemu_;
     std::unique_ptr<Guest> guest_;
     /// Shared with the add() under way, which the machine's end may overtake.

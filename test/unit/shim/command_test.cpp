@@ -4,6 +4,7 @@
 #include "bootstrap.pb.h"
 #include "config/base/failure.hpp"
 #include "options.pb.h"
+#include "runtime-plugin/agent/protocol/frame.hpp"
 #include "runtime-plugin/cli/help/man_page.hpp"
 #include "runtime-plugin/shim/command/usage.hpp"
 #include "runtime-plugin/shim/log.hpp"
@@ -26,6 +27,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ShimArguments, AsContainerdWritesThem) {
     const auto a =
@@ -195,6 +197,24 @@ TEST(ShimMachine, CommandLine) {
     const auto append = std::ranges::find(args, "-append");
     ASSERT_NE(append, args.end());
     EXPECT_THAT(*(append + 1), HasSubstr("quiet x=y"));
+}
+
+TEST(ShimMachine, CommandLineOfARootlessOne) {
+    auto machine = machine_of(hypervisor(), {}, 1, true);
+    machine.monitor = "qmp.sock";
+    machine.debug = true;
+    machine.share_fd = 7;
+    machine.console_fd = 8;
+    const auto args = command_line(machine);
+    EXPECT_THAT(args, Contains("pc,accel=kvm,memory-backend=ram"));
+    EXPECT_THAT(args, Contains("memory-backend-memfd,id=ram,share=on,size=2048M"));
+    EXPECT_THAT(args, Contains("socket,id=plugin,path=qmp.sock,server=on,wait=off"));
+    EXPECT_THAT(args, Contains("socket,id=share,fd=7"));
+    EXPECT_THAT(args, Contains("vhost-user-fs-pci,chardev=share,tag=share"));
+    EXPECT_THAT(args, Contains("set=1,fd=8"));
+    EXPECT_THAT(args, Contains("file:/dev/fdset/1"));
+    EXPECT_THAT(args, Not(Contains(HasSubstr("local,id=share"))));
+    EXPECT_THAT(args, Contains(HasSubstr(std::string(agent::share_by_virtio_fs))));
 }
 
 } // namespace
