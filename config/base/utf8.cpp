@@ -44,4 +44,15 @@ std::string valid_utf8(std::string_view text) {
     return out;
 }
 
+std::size_t valid_utf8_length(std::string_view text) noexcept {
+    std::size_t valid = 0;
+    while (valid < text.size()) {
+        const auto length = sequence(text.substr(valid));
+        if (length == 0)
+            break;
+        valid += length;
+    }
+    return valid;
+}
+
 } // namespace kata_vfio

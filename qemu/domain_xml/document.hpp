@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kata_vfio::qemu::domain_xml {
 
@@ -16,8 +17,10 @@ class Document {
   public:
     static constexpr std::size_t size_limit = 4u << 20;
 
-    /// Throws Failure(invalid_argument) with the line for what is not well-formed, too long, or has
-    /// a DOCTYPE.
+    /// Throws Failure(invalid_argument) with the line for what is too long, not well-formed, or may
+    /// be another document to another reader of the same bytes (libvirt's): a DOCTYPE, an encoding
+    /// other than UTF-8, bytes that are none or that XML has not, a second root, text beside it, an
+    /// attribute that is there twice.
     explicit Document(std::string_view xml);
 
     pugi::xml_node root() const { return tree_.document_element(); }
@@ -27,6 +30,12 @@ class Document {
     Failure refuse(const pugi::xml_node& node, const std::string& problem,
                    Errc code = Errc::invalid_argument) const;
 
+    /// The child of that name, empty when there is none. Throws refuse() when there are two: one of
+    /// them would be lost without a word.
+    pugi::xml_node child(const pugi::xml_node& node, const char* name) const;
+    /// Whether the attribute is `yes`; false when it is `no`, or not there. Throws refuse().
+    bool flag(const pugi::xml_node& node, const char* attribute, std::string_view yes,
+              std::string_view no) const;
     /// The attribute's value, "" when it is not there.
     static std::string value(const pugi::xml_node& node, const char* attribute);
     /// The element's text without white space at its ends.
@@ -38,7 +47,14 @@ class Document {
     PciPlace place(const pugi::xml_node& address) const;
 
   private:
+    int line_at(std::size_t offset) const;
+    Failure refuse_at(std::size_t offset, const std::string& problem) const;
+    void require_text() const;
+    void require_one_root() const;
+    void require_attributes_once() const;
+
     std::string_view xml_;
+    std::vector<std::size_t> lines_; ///< where each begins; documents of as many devices are read
     pugi::xml_document tree_;
 };
 

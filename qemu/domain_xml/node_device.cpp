@@ -100,16 +100,18 @@ NodeRequest read_node(std::string_view xml) {
     const Document document(xml);
     const auto root = document.root();
     if (root.name() != std::string("device"))
-        throw document.refuse(root, "this is no node device XML");
-    const auto capability = root.child("capability");
+        throw document.refuse(root, "this is no node device XML")
+            .remedy("virsh nodedev-dumpxml and kata-vfio xml export --nodedev write it");
+    const auto capability = document.child(root, "capability");
     const auto type = Document::value(capability, "type");
     NodeRequest request;
     if (type == "pci") {
         PciPlace place;
         const auto part = [&](const char* name, std::uint64_t most) {
-            const auto node = capability.child(name);
+            const auto node = document.child(capability, name);
             if (!node)
-                throw document.refuse(capability, std::string("it has no <") + name + ">");
+                throw document.refuse(capability, std::string("it has no <") + name + ">")
+                    .remedy("a function has <domain>, <bus>, <slot> and <function>");
             return static_cast<unsigned>(
                 document.number(node, Document::text(node), "the number", most));
         };
@@ -121,18 +123,22 @@ NodeRequest read_node(std::string_view xml) {
         return request;
     }
     if (type != "mdev")
-        throw document.refuse(capability ? capability : root,
-                              "capability " + quoted(type) + " is neither 'pci' nor 'mdev'");
+        throw document
+            .refuse(capability ? capability : root,
+                    "capability " + quoted(type) + " is neither 'pci' nor 'mdev'")
+            .remedy("a function's is 'pci', a vGPU's 'mdev'");
     VgpuNode vgpu;
-    vgpu.type = Document::value(capability.child("type"), "id");
+    vgpu.type = Document::value(document.child(capability, "type"), "id");
     if (vgpu.type.empty())
-        throw document.refuse(capability, "it has no <type id='...'/>");
-    vgpu.uuid = Document::text(capability.child("uuid"));
-    const auto parent = Document::text(root.child("parent"));
+        throw document.refuse(capability, "it has no <type id='...'/>")
+            .remedy("kata-vfio types lists the types there are");
+    vgpu.uuid = Document::text(document.child(capability, "uuid"));
+    const auto parent = Document::text(document.child(root, "parent"));
     const auto place = place_of_name(parent);
     if (!place)
-        throw document.refuse(root, "parent " + quoted(parent) +
-                                        " is no PCI function (pci_0000_00_02_0)");
+        throw document
+            .refuse(root, "parent " + quoted(parent) + " is no PCI function (pci_0000_00_02_0)")
+            .remedy("kata-vfio xml export --nodedev BDF has its name");
     vgpu.parent = *place;
     if (const auto attr = capability.child("attr"))
         throw document.refuse(attr, "an attach sets no attributes of a vGPU")

@@ -53,9 +53,14 @@ std::string properties(const std::vector<std::pair<std::string, std::string>>& p
 }
 
 std::string printable(std::string_view text) {
-    std::string out(text);
-    std::replace_if(
-        out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+        const bool c1 = byte == 0xc2 && next >= 0x80 && next <= 0x9f; // U+009B begins as ESC [ does
+        out += c1 || byte < 0x20 || byte == 0x7f ? '?' : text[i];
+        i += c1 ? 1 : 0;
+    }
     return out;
 }
 

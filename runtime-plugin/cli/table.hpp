@@ -29,7 +29,7 @@ class Table {
 /// One thing's properties, a line each: "uuid  bbc4...".
 std::string properties(const std::vector<std::pair<std::string, std::string>>& pairs);
 
-/// The text on one line, control bytes as '?'.
+/// The text on one line, control characters (U+0080 to U+009F too) as '?'.
 std::string printable(std::string_view text);
 
 /// Columns the text takes on a terminal: its code points.

@@ -34,6 +34,7 @@ Subject subject_of(const Arguments& arguments, Io& io) {
         try {
             made.domain = xml::read_domain(made.text);
             require_uuids(made.domain);
+            require_own_emulator(arguments, made.domain);
         } catch (Failure& failure) {
             tell_document(failure, arguments.subject);
             throw;
@@ -174,7 +175,7 @@ int xml_check(const Arguments& arguments, Io& io) {
         io.out << json::serialize(made) << '\n';
     } else {
         for (const auto& note : notes)
-            io.err << "kata-vfio: " << note << '\n';
+            io.err << "kata-vfio: " << printable(note) << '\n';
         io.out << check_text(made);
     }
     return invalid.empty() && same ? 0 : exit_status(Errc::host_io);

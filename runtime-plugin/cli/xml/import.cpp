@@ -4,7 +4,9 @@
 #include "qemu/domain_xml/node_device.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/named_file.hpp"
+#include "runtime-plugin/cli/table.hpp"
 #include "runtime-plugin/cli/xml/xml_verbs.hpp"
+#include "runtime-plugin/plugin/device_request.hpp"
 
 #include <boost/json.hpp>
 
@@ -35,6 +37,31 @@ struct Import {
     std::vector<std::string> notes;
 };
 
+/// Of the domain's memory, as default_memory takes it: config/keys.cpp has the least.
+std::uint64_t mebibytes(const xml::Domain& domain) {
+    constexpr std::uint64_t least = 256;
+    return std::max(least, (domain.memory_kib + 1023) / 1024);
+}
+
+/// What `attach` makes of "TYPE@PARENT" has to be just that, not another kind of request.
+std::string vgpu_request(const xml::VgpuNode& vgpu) {
+    auto device = vgpu.type + "@" + vgpu.parent.text();
+    const auto refused = [&] {
+        return Failure(Errc::malformed_device,
+                       "type " + quoted(vgpu.type) + " is no mdev type's name")
+            .remedy("kata-vfio types lists the types there are");
+    };
+    try {
+        const auto request = plugin::parse_device(device, vgpu.uuid);
+        const auto* made = std::get_if<plugin::VgpuRequest>(&request);
+        if (made && made->type == vgpu.type && made->parent == vgpu.parent.text())
+            return device;
+    } catch (const Failure& failure) {
+        throw refused().said(failure.problem());
+    }
+    throw refused();
+}
+
 /// A TOML basic string. JSON's escapes are TOML's, but for U+007F, which TOML wants escaped.
 std::string toml_string(const std::string& text) {
     auto out = json::serialize(json::string(text));
@@ -47,6 +74,10 @@ Import import_domain(const std::string& text) {
     const auto domain = xml::read_domain(text);
     Import made{domain.name, configuration_of(domain), {}, domain.notes};
     require_uuids(domain);
+    if (domain.memory_kib != 0 && mebibytes(domain) > (domain.memory_kib + 1023) / 1024)
+        made.notes.push_back("memory of " + std::to_string((domain.memory_kib + 1023) / 1024) +
+                             " MiB: a configuration takes " + std::to_string(mebibytes(domain)) +
+                             " at least");
     for (const auto& hostdev : domain.hostdevs)
         made.requests.push_back(
             {hostdev.kind == xml::Hostdev::Kind::mdev ? hostdev.uuid : hostdev.host.text(), "",
@@ -55,6 +86,12 @@ Import import_domain(const std::string& text) {
                             [](const auto& each) { return each.asked_for.has_value(); }))
         made.notes.push_back("guest addresses are not promised: an attach takes the lowest free "
                              "slot of pci.0");
+    if (std::ranges::any_of(domain.hostdevs, [](const auto& each) {
+            return each.multifunction || (each.guest && each.guest->function != 0);
+        }))
+        made.notes.push_back(
+            "functions of one slot: attached one by one each has a slot of its own; "
+            "their group's node (/dev/vfio/N) keeps them together");
     return made;
 }
 
@@ -68,7 +105,7 @@ Import import_node(const std::string& text) {
     const auto& vgpu = *node.vgpu;
     if (!vgpu.uuid.empty())
         mdev::Uuid::require(vgpu.uuid);
-    made.requests.push_back({vgpu.type + "@" + vgpu.parent.text(), vgpu.uuid, std::nullopt});
+    made.requests.push_back({vgpu_request(vgpu), vgpu.uuid, std::nullopt});
     made.notes.push_back(
         "an attach makes the vGPU, and it goes with the sandbox; --keep has it stay");
     return made;
@@ -130,7 +167,7 @@ std::string configuration_of(const xml::Domain& domain) {
     // Versioned, the machine would be tied to the QEMU that the XML is from; Kata's is its own.
     out += "machine_type = \"pc\"\ndefault_vcpus = " + std::to_string(domain.vcpus) + "\n";
     if (domain.memory_kib != 0)
-        out += "default_memory = " + std::to_string((domain.memory_kib + 1023) / 1024) + "\n";
+        out += "default_memory = " + std::to_string(mebibytes(domain)) + "\n";
     return out + "hotplug_vfio_on_root_bus = true\n";
 }
 
@@ -161,7 +198,7 @@ int xml_import(const Arguments& arguments, Io& io) {
         return 0;
     }
     for (const auto& note : made.notes)
-        io.err << "kata-vfio: " << note << '\n';
+        io.err << "kata-vfio: " << printable(note) << '\n';
     // A configuration as it stands, so that it can be sent into a file: the rest is comment.
     io.out << made.configuration;
     for (const auto& each : made.requests)

@@ -30,6 +30,10 @@ std::string configuration_of(const qemu::domain_xml::Domain& domain);
 /// the device here. Throws Failure(malformed_uuid), naming the line.
 void require_uuids(const qemu::domain_xml::Domain& domain);
 
+/// That the emulator of a domain from elsewhere is the configuration's, or one that nobody besides
+/// root and this user can change: libvirt runs it to ask what it can do. Throws Failure(host_io).
+void require_own_emulator(const Arguments& arguments, const qemu::domain_xml::Domain& domain);
+
 /// The file's text, of at most 4 MiB; "-" is standard input. Throws as read_named_file().
 std::string read_document(const std::string& file);
 

@@ -213,6 +213,80 @@ TEST_F(XmlVerbs, ImportRefusals) {
                 HasSubstr("leave --daemon out"));
 }
 
+TEST_F(XmlVerbs, AMemoryThatAConfigurationTakes) {
+    const auto path = file("<domain type='kvm'><name>s1</name><memory unit='MiB'>64</memory><os>"
+                           "<type machine='pc'>hvm</type></os></domain>");
+    const auto done = run({"xml", "import", path});
+    EXPECT_EQ(done.status, 0);
+    EXPECT_THAT(done.err, HasSubstr("memory of 64 MiB: a configuration takes 256 at least"));
+    EXPECT_THAT(done.out, HasSubstr("default_memory = 256\n"));
+    root.write("/imported.toml", done.out);
+    EXPECT_EQ(run({"config", "check", root.at("/imported.toml").string()}).status, 0);
+}
+
+TEST_F(XmlVerbs, FunctionsOfOneSlotAreToldOf) {
+    const std::string at6 = "/></source><address type='pci' slot='6' ";
+    const auto done =
+        run({"xml", "import",
+             file(domain_with("<hostdev type='pci' managed='yes'><source><address slot='3'" + at6 +
+                              "multifunction='on'/></hostdev><hostdev type='pci' managed='yes'>"
+                              "<source><address slot='4'" +
+                              at6 + "function='1'/></hostdev>"))});
+    EXPECT_THAT(done.err, HasSubstr("functions of one slot: attached one by one each has a slot of "
+                                    "its own; their group's node (/dev/vfio/N) keeps them"));
+}
+
+TEST_F(XmlVerbs, ATypeThatIsNone) {
+    for (const auto* bad :
+         {"vgpu:low_gm=1MB", "/dev/vfio/3", "../../x", "a@0000:00:03.0", "sriov", "x&#10;y"}) {
+        const auto done = run(
+            {"xml", "import",
+             file("<device><parent>pci_0000_00_02_0</parent><capability type='mdev'><type id='" +
+                  std::string(bad) + "'/></capability></device>")});
+        EXPECT_EQ(done.status, 2) << bad << done.out;
+        EXPECT_EQ(done.out, "") << bad;
+        EXPECT_THAT(done.err, HasSubstr("what to do: ")) << bad;
+    }
+}
+
+TEST_F(XmlVerbs, NamesOfElementsDoNotReachTheTerminalAsTheyAre) {
+    const auto done = run({"xml", "import",
+                           file(domain_with("<a\xc2\x9b"
+                                            "31m/>"))});
+    EXPECT_THAT(done.err, testing::AllOf(HasSubstr("1 <a"), testing::Not(HasSubstr("\xc2\x9b"))));
+}
+
+/// libvirt starts it to ask what it can do: a file from elsewhere is not to have this user run what
+/// it likes.
+TEST_F(XmlVerbs, AFilesEmulatorIsNotJustRun) {
+    const auto asked = root.at("/asked");
+    helper("touch " + asked.string() + "; read line; echo '{}'\n");
+    root.write("/qemu", "#!/bin/sh\n");
+    fs::permissions(root.at("/qemu"), fs::perms(0755));
+    const auto with = [&](const std::string& emulator) {
+        return file(domain_with("<emulator>" + emulator + "</emulator>"));
+    };
+    const auto check = [&](const std::string& emulator) {
+        return run({"xml", "check", with(emulator)});
+    };
+    fs::permissions(root.path(), fs::perms(0777));
+    auto done = check(root.at("/qemu").string());
+    EXPECT_EQ(done.status, 4);
+    EXPECT_THAT(done.err,
+                testing::AllOf(HasSubstr("domain s1: the emulator '" + root.at("/qemu").string()),
+                               HasSubstr("can be changed by others"),
+                               HasSubstr("what to do: name it as path in configuration.toml")));
+    EXPECT_THAT(check("/nowhere/qemu").err, HasSubstr("'/nowhere/qemu' is not there"));
+    EXPECT_FALSE(fs::exists(asked)) << "refused before libvirt has it";
+
+    configure("path = \"" + root.at("/qemu").string() + "\"\n");
+    check(root.at("/qemu").string());
+    EXPECT_TRUE(fs::exists(asked)) << "the configuration's own is the administrator's word";
+    fs::remove(asked);
+    check("/usr/bin/env"); // the system's
+    EXPECT_TRUE(fs::exists(asked));
+}
+
 // --- the program that asks libvirt
 
 TEST_F(XmlVerbs, WithoutTheHelperOnlyCheckIsMissed) {

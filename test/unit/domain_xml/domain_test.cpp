@@ -106,7 +106,7 @@ TEST(DomainXml, ReadsWhatLibvirtWrites) {
     const auto domain = read_domain(
         "<!-- from virsh dumpxml --><domain type='qemu' id='3'><name>web</name>"
         "<uuid>c06de9c3-bcf2-476d-a3b1-a53566d8a3c7</uuid><memory unit='GiB'>1</memory>"
-        "<currentMemory unit='KiB'>1</currentMemory><vcpu placement='static'>4</vcpu>"
+        "<currentMemory unit='KiB'>1048576</currentMemory><vcpu placement='static'>4</vcpu>"
         "<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type><boot dev='hd'/></os>"
         "<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><disk/><disk/><interface/>"
         "<controller type='pci' index='0' model='pci-root'/>" +
