@@ -130,7 +130,13 @@ void* open(const char* address, const char* ca, const char* certificate, const c
         credentials = grpc::SslCredentials(options);
     }
     auto client = std::make_unique<Client>();
-    client->channel = grpc::CreateChannel(address, credentials);
+    // A daemon that is stopped, or gone with its host, is told within half a minute: a call itself
+    // may take as long as a guest does. The daemon takes such pings from 5 s on.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    client->channel = grpc::CreateCustomChannel(address, credentials, arguments);
     return client.release();
 }
 

@@ -37,6 +37,8 @@ class Call : public grpc::ServerGenericBidiReactor, public std::enable_shared_fr
         std::function<void(std::string_view reason, const std::string& text)> refused;
         /// Called before the end is sent; once a call.
         std::function<void()> ending;
+        /// Held as long as the call is there.
+        std::shared_ptr<void> place;
     };
 
     /// [any-thread] For gRPC.
@@ -120,6 +122,8 @@ class StreamCall final : public Call {
     void wake();
     /// A write that is under way is given up by gRPC.
     void finish(const grpc::Status& status) override;
+    /// Held as long as the call is there.
+    void keep(std::shared_ptr<void> place) { place_ = std::move(place); }
 
   private:
     void run() override;
@@ -129,6 +133,7 @@ class StreamCall final : public Call {
     Begin begin_;
     Pull pull_;
     std::function<void()> at_end_;
+    std::shared_ptr<void> place_;
     grpc::ByteBuffer message_;
     bool writing_ = false;
 };

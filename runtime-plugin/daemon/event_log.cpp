@@ -39,7 +39,12 @@ EventLog::EventLog(std::filesystem::path directory, Clock clock)
 }
 
 void EventLog::read(const std::filesystem::path& file) {
-    const auto text = read_file(file, std::size_t{256} << 20);
+    std::optional<std::string> text;
+    try {
+        text = read_file(file, std::size_t{256} << 20);
+    } catch (const Failure& failure) { // no reason not to serve: events go on from now
+        trouble_ = failure.what();
+    }
     if (!text)
         return;
     std::size_t begin = 0;
@@ -62,11 +67,17 @@ void EventLog::read(const std::filesystem::path& file) {
         // Steps between two events on disk were never written.
         if (events_.empty())
             dropped_to_ = last_ - 1;
-        events_.push_back(std::move(event));
-        if (events_.size() > capacity) {
-            dropped_to_ = events_.front()->revision();
-            events_.pop_front();
-        }
+        keep(std::move(event));
+    }
+}
+
+void EventLog::keep(Shared event) {
+    bytes_ += event->ByteSizeLong();
+    events_.push_back(std::move(event));
+    while (events_.size() > capacity || (bytes_ > most_bytes && events_.size() > 1)) {
+        dropped_to_ = events_.front()->revision();
+        bytes_ -= events_.front()->ByteSizeLong();
+        events_.pop_front();
     }
 }
 
@@ -79,6 +90,7 @@ void EventLog::open() {
     }
     // What a kill has cut off must not swallow the next line.
     const auto size = ::lseek(file_.get(), 0, SEEK_END);
+    file_bytes_ = size > 0 ? static_cast<std::size_t>(size) : 0;
     const UniqueFd look(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     char last = '\n';
     if (size > 0 && look && ::pread(look.get(), &last, 1, size - 1) == 1 && last != '\n')
@@ -89,7 +101,9 @@ void EventLog::open() {
 void EventLog::write(const v1::Event& event) {
     if (!file_)
         return;
-    if (lines_ >= lines_a_file) {
+    const auto line = json::serialize(rpc::to_json(event)) + "\n";
+    if (lines_ >= lines_a_file ||
+        (file_bytes_ > 0 && file_bytes_ + line.size() > most_file_bytes)) {
         std::error_code error;
         std::filesystem::rename(directory_ / "events", directory_ / "events.1", error);
         open();
@@ -97,12 +111,12 @@ void EventLog::write(const v1::Event& event) {
         if (!file_)
             return;
     }
-    const auto line = json::serialize(rpc::to_json(event)) + "\n";
     if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
         trouble_ = "can't write " + (directory_ / "events").string() + ": " + std::strerror(errno);
         file_.reset();
     }
     ++lines_;
+    file_bytes_ += line.size();
 }
 
 std::uint64_t EventLog::append(v1::Event event) {
@@ -112,11 +126,7 @@ std::uint64_t EventLog::append(v1::Event event) {
     event.set_time_us(now);
     if (event.kind() != v1::Event::KIND_STEP)
         write(event);
-    events_.push_back(std::make_shared<const v1::Event>(std::move(event)));
-    if (events_.size() > capacity) {
-        dropped_to_ = events_.front()->revision();
-        events_.pop_front();
-    }
+    keep(std::make_shared<const v1::Event>(std::move(event)));
     // A copy: one that is woken may go away.
     const auto subscribers = subscribers_;
     for (const auto& [name, wake] : subscribers)

@@ -21,12 +21,17 @@ namespace kata_vfio::daemon {
 class EventLog {
   public:
     static constexpr std::size_t capacity = 4096;
+    /// Of what is kept in memory, as protobuf has it; a reconcile's report of a full host has
+    /// hundreds of KiB. The last event is kept however large it is.
+    static constexpr std::size_t most_bytes = 16u << 20;
+    /// Of a file, before it becomes events.1.
+    static constexpr std::size_t most_file_bytes = 32u << 20;
 
     using Shared = std::shared_ptr<const v1::Event>;
     using Clock = std::function<std::int64_t()>; ///< microseconds since 1970
 
     /// Reads what an earlier daemon has left; "" keeps nothing on disk. Lines that can't be read
-    /// are left out.
+    /// are left out, and so is a file of more than 256 MiB.
     explicit EventLog(std::filesystem::path directory, Clock clock = {});
 
     /// Gives it revision and time, keeps and writes it. A revision is the time in microseconds, or
@@ -49,6 +54,7 @@ class EventLog {
     const std::string& trouble() const noexcept { return trouble_; }
 
   private:
+    void keep(Shared event);
     void read(const std::filesystem::path& file);
     void write(const v1::Event& event);
     void open();
@@ -56,10 +62,11 @@ class EventLog {
     std::filesystem::path directory_;
     Clock clock_;
     std::deque<Shared> events_;
+    std::size_t bytes_ = 0; ///< of all events_
     std::uint64_t last_ = 0;
     std::uint64_t dropped_to_ = 0; ///< revision of the last event that is not here any more
     UniqueFd file_;
-    std::size_t lines_ = 0;
+    std::size_t lines_ = 0, file_bytes_ = 0;
     std::string trouble_;
     std::uint64_t next_name_ = 1;
     std::vector<std::pair<std::uint64_t, std::function<void()>>> subscribers_;

@@ -23,10 +23,10 @@ std::string named(const std::string& peer, const config::Daemon& settings) {
     return "the unix socket, uid " + (uids.empty() ? std::to_string(::geteuid()) : uids);
 }
 
-class Unknown final : public grpc::ServerGenericBidiReactor {
+class Refusal final : public grpc::ServerGenericBidiReactor {
   public:
-    explicit Unknown(const std::string& text) {
-        Finish(rpc::status_of(rpc::ServiceRefusal::unknown_method, text));
+    Refusal(rpc::ServiceRefusal refusal, const std::string& text) {
+        Finish(rpc::status_of(refusal, text));
     }
     void OnDone() override { delete this; }
 };
@@ -41,11 +41,16 @@ grpc::ServerGenericBidiReactor* Gate::CreateReactor(grpc::GenericCallbackServerC
             log(Level::warning,
                 "refused: " + text + ", from " + named(peer, core.configuration().vfio.daemon));
         });
-        return new Unknown(text);
+        return new Refusal(rpc::ServiceRefusal::unknown_method, text);
     }
+    auto place = calls_.take();
+    if (!place)
+        return new Refusal(rpc::ServiceRefusal::too_many_calls,
+                           std::to_string(calls_.most()) + " calls are there");
     auto method = found->first.substr(std::string_view("/kata_vfio.v1.").size());
     // The context is there until the call's OnDone, which comes after its end.
     Call::Hooks hooks;
+    hooks.place = std::move(place);
     hooks.refused = [&core = core_, context, method = std::move(method)](std::string_view reason,
                                                                          const std::string& text) {
         core.metrics.called(method, reason, {});

@@ -3,6 +3,7 @@
 
 #include "runtime-plugin/daemon/call.hpp"
 #include "runtime-plugin/daemon/core.hpp"
+#include "runtime-plugin/daemon/places.hpp"
 
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
@@ -86,8 +87,13 @@ class Gate final : public grpc::CallbackGenericService {
             method,
             [this, begin = std::move(begin)](std::shared_ptr<Request> request, Call::Parse parse,
                                              Call::Hooks hooks) -> std::shared_ptr<Call> {
-                StreamCall::Begin start = [begin,
+                StreamCall::Begin start = [this, begin,
                                            request](const std::shared_ptr<StreamCall>& call) {
+                    auto place = streams_.take();
+                    if (!place)
+                        throw Refused(rpc::ServiceRefusal::too_many_calls,
+                                      std::to_string(streams_.most()) + " streams are open");
+                    call->keep(std::move(place));
                     begin(*request, call);
                 };
                 return std::make_shared<StreamCall>(core_.loop, std::move(parse), std::move(hooks),
@@ -114,6 +120,10 @@ class Gate final : public grpc::CallbackGenericService {
 
     Core& core_;
     std::map<std::string, Make, std::less<>> methods_;
+    /// Of Watch and Trace together: each event wakes each.
+    Places streams_{1024};
+    /// Of all calls, those included whose request has not come yet.
+    Places calls_{8192};
 };
 
 /// Has reflection list a service whose methods are all the gate's: gRPC lists those of which it

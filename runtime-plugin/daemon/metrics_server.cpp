@@ -42,7 +42,7 @@ asio::ip::tcp::endpoint endpoint_of(asio::io_context& loop, const std::string& a
 } // namespace
 
 MetricsServer::MetricsServer(asio::io_context& loop, const std::string& address, Collect collect)
-    : loop_(loop), collect_(std::move(collect)) {
+    : loop_(loop), collect_(std::move(collect)), pause_(loop) {
     if (address.starts_with("unix:")) {
         unix_.emplace(address.substr(5));
         // The listener keeps the descriptor; this only tells when it is readable.
@@ -78,14 +78,16 @@ void MetricsServer::close() {
     if (unix_ready_)
         unix_ready_->close(ignored);
     unix_.reset();
+    pause_.cancel();
 }
 
 void MetricsServer::accept_tcp() {
     tcp_->async_accept([this](boost::system::error_code error, asio::ip::tcp::socket socket) {
         if (error == asio::error::operation_aborted)
             return;
-        if (!error)
-            serve(Socket(std::move(socket)));
+        if (error)
+            return pause([this] { accept_tcp(); });
+        serve(Socket(std::move(socket)));
         accept_tcp();
     });
 }
@@ -98,8 +100,19 @@ void MetricsServer::accept_unix() {
             UniqueFd fd(::accept4(unix_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (fd)
                 serve(Socket(loop_, asio::generic::stream_protocol(AF_UNIX, 0), fd.release()));
+            else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                return pause([this] { accept_unix(); });
             accept_unix();
         });
+}
+
+/// Out of descriptors: the client stays in the queue, and so would we, turning.
+void MetricsServer::pause(std::function<void()> then) {
+    pause_.expires_after(std::chrono::seconds(1));
+    pause_.async_wait([then = std::move(then)](boost::system::error_code error) {
+        if (!error)
+            then();
+    });
 }
 
 void MetricsServer::serve(Socket socket) {

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -37,6 +38,7 @@ class MetricsServer {
     using Socket = boost::asio::generic::stream_protocol::socket;
     void accept_tcp();
     void accept_unix();
+    void pause(std::function<void()> then);
     void serve(Socket socket);
     boost::asio::awaitable<void> session(std::shared_ptr<Socket> socket);
 
@@ -45,6 +47,7 @@ class MetricsServer {
     std::optional<qemu::UnixListener> unix_;
     std::optional<boost::asio::posix::stream_descriptor> unix_ready_;
     std::optional<boost::asio::ip::tcp::acceptor> tcp_;
+    boost::asio::steady_timer pause_;
     std::size_t sessions_ = 0;
 };
 

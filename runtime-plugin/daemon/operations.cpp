@@ -2,6 +2,7 @@
 #include "runtime-plugin/daemon/operations.hpp"
 
 #include "config/base/text.hpp"
+#include "config/base/utf8.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
 
@@ -35,6 +36,18 @@ std::string content_of(const google::protobuf::Message& request) {
     // Not kept itself: it may have 4 MiB, and clients are not each other's adversaries here.
     const auto text = copy->ShortDebugString();
     return std::to_string(text.size()) + ":" + std::to_string(std::hash<std::string>()(text));
+}
+
+/// A request's own words, which may have 4 MiB, as they are kept: in answers and events.
+void shorten(std::string& text) {
+    constexpr std::size_t most = 256;
+    if (text.size() > most)
+        text = valid_utf8(text.substr(0, most)) + "...";
+}
+
+void shorten(rpc::Subject& subject) {
+    shorten(subject.sandbox);
+    shorten(subject.device);
 }
 
 } // namespace
@@ -95,6 +108,7 @@ void Operations::start(const std::shared_ptr<Operation>& operation, Body body) {
 
 void Operations::end(const std::shared_ptr<Operation>& operation, const std::exception_ptr& error) {
     operation->reason = "ok";
+    shorten(operation->subject);
     if (error) {
         try {
             std::rethrow_exception(error);
@@ -110,8 +124,12 @@ void Operations::end(const std::shared_ptr<Operation>& operation, const std::exc
     operation->finished = true;
     operation->request.reset();
     operation->ended = clock_();
-    if (!operation->request_id.empty())
+    if (!operation->request_id.empty()) {
+        operation->kept_bytes = operation->status.error_details().size() +
+                                (operation->response ? operation->response->ByteSizeLong() : 0);
+        ended_bytes_ += operation->kept_bytes;
         ended_.push_back(operation->request_id);
+    }
     running_.erase(operation.get());
     if (on_end)
         on_end(*operation);
@@ -119,6 +137,7 @@ void Operations::end(const std::shared_ptr<Operation>& operation, const std::exc
     operation->waiters.clear();
     for (const auto& [name, done] : waiters)
         done(*operation);
+    forget_old();
     if (running_.empty() && idle_)
         std::exchange(idle_, {})();
 }
@@ -170,8 +189,10 @@ void Operations::forget_old() {
     const auto now = clock_();
     while (!ended_.empty()) {
         const auto found = by_id_.find(ended_.front());
-        if (ended_.size() <= most_remembered && now - found->second->ended < remembered_for)
+        if (ended_.size() <= most_remembered && ended_bytes_ <= most_remembered_bytes &&
+            now - found->second->ended < remembered_for)
             return;
+        ended_bytes_ -= found->second->kept_bytes;
         by_id_.erase(found);
         ended_.pop_front();
     }

@@ -54,6 +54,7 @@ struct Operation {
     boost::asio::cancellation_signal signal;
     std::map<std::uint64_t, std::function<void(const Operation&)>> waiters;
     std::chrono::steady_clock::time_point ended;
+    std::size_t kept_bytes = 0; ///< of the answer, while it is remembered
 };
 
 /// The calls under way and, by request id, those that ended lately (the rules: common.proto). All
@@ -62,6 +63,8 @@ class Operations {
   public:
     static constexpr std::size_t most_running = 1024;
     static constexpr std::size_t most_remembered = 4096;
+    /// Of remembered answers together, as protobuf has them.
+    static constexpr std::size_t most_remembered_bytes = 32u << 20;
     static constexpr std::chrono::minutes remembered_for{10};
 
     using Clock = std::function<std::chrono::steady_clock::time_point()>;
@@ -105,6 +108,7 @@ class Operations {
     Clock clock_;
     std::map<std::string, std::shared_ptr<Operation>> by_id_;
     std::deque<std::string> ended_; ///< ids, oldest first
+    std::size_t ended_bytes_ = 0;
     std::map<Operation*, std::shared_ptr<Operation>> running_;
     std::uint64_t next_waiter_ = 1;
     bool draining_ = false;

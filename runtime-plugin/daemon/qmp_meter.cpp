@@ -19,6 +19,7 @@ constexpr std::size_t most_open = 1024;
 
 void QmpMeter::read(boost::asio::io_context& loop,
                     const std::vector<std::pair<std::string, std::filesystem::path>>& sandboxes) {
+    const std::lock_guard lock(reading_);
     std::erase_if(logs_, [&](const auto& each) {
         return std::none_of(sandboxes.begin(), sandboxes.end(),
                             [&](const auto& one) { return one.first == each.first; });

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,7 @@ namespace kata_vfio::daemon {
 
 /// Round trips of QMP commands, from what the wire logs of the open sandboxes say between two
 /// scrapes: the plugin's connections are its own, their log is all that is seen of them from here.
-/// On the loop's thread.
+/// read() is [any-thread], one at a time; `told` is called in it.
 class QmpMeter {
   public:
     using Told = std::function<void(const std::string& command, Metrics::Duration took)>;
@@ -41,6 +42,7 @@ class QmpMeter {
         /// By connection and id, the command and when it was sent.
         std::map<std::pair<std::uint64_t, std::string>, std::pair<std::string, std::int64_t>> sent;
     };
+    std::mutex reading_;
     std::int64_t since_us_;
     Told told_;
     std::map<std::string, Log> logs_;

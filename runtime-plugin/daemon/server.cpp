@@ -56,6 +56,7 @@ void limits(grpc::ServerBuilder& builder) {
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10000);
     // A client that vanished from the network is found within a minute.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
@@ -106,6 +107,9 @@ Server::Server(Core& core)
         builder.SetOption(std::make_unique<WithoutPlugins>());
         limits(builder);
         builder.RegisterCallbackGenericService(doorman_.get());
+        // They hold a descriptor each until they have been told.
+        builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 5000);
+        builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 1000);
         refused_acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
             Type::FROM_FD, grpc::InsecureServerCredentials());
         refusing_ = builder.BuildAndStart();
@@ -157,6 +161,16 @@ void Server::take(UniqueFd socket, const Listener::Peer& peer) {
         log(Level::warning, "refused: uid " + std::to_string(peer.uid) + ", pid " +
                                 std::to_string(peer.pid) +
                                 ", is not in allowed_uids (told once for each uid)");
+    // Of those whom nobody lets in, no more than are told in time: the rest find a closed
+    // connection.
+    const auto now = std::chrono::steady_clock::now();
+    while (!told_lately_.empty() && now - told_lately_.front() > std::chrono::seconds(10))
+        told_lately_.pop_front();
+    if (told_lately_.size() >= most_told) {
+        ::close(connection.fd);
+        return;
+    }
+    told_lately_.push_back(now);
     refused_acceptor_->HandleNewConnection(&connection);
 }
 

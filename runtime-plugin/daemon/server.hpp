@@ -8,6 +8,8 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <chrono>
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,6 +49,9 @@ class Server {
     std::unique_ptr<Acceptor> acceptor_, refused_acceptor_;
     std::unique_ptr<grpc::Server> refusing_, serving_;
     int tcp_port_ = 0;
+    static constexpr std::size_t most_told = 64;
+    /// When connections of users that are not let in were taken, of the last 10 s.
+    std::deque<std::chrono::steady_clock::time_point> told_lately_;
     std::set<uid_t> told_; ///< uids whose refusal has been logged
 };
 

@@ -2,26 +2,39 @@
 #include "runtime-plugin/daemon/watch.hpp"
 
 #include "runtime-plugin/daemon/log.hpp"
+#include "runtime-plugin/plugin/sandbox_id.hpp"
 #include "runtime-plugin/rpc/json_message.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/json.hpp>
 
-#include <algorithm>
+#include <unordered_set>
 
 namespace kata_vfio::daemon {
 namespace asio = boost::asio;
 namespace {
 
+constexpr int most_names = 4096;
+
 struct Watch {
-    Watch(Core& c, v1::WatchRequest r) : core(c), request(std::move(r)) {}
+    /// Throws Failure(malformed_sandbox_id, invalid_argument): each event asks for the names.
+    Watch(Core& c, v1::WatchRequest r) : core(c), request(std::move(r)) {
+        if (request.sandboxes_size() > most_names)
+            throw Failure(Errc::invalid_argument, std::to_string(request.sandboxes_size()) +
+                                                      " sandboxes are named, more than " +
+                                                      std::to_string(most_names))
+                .remedy("name none, for all of them");
+        for (const auto& name : request.sandboxes())
+            only.insert(plugin::require_sandbox_id(name));
+        request.clear_sandboxes();
+    }
 
     bool wants(const v1::Event& event) const {
         if (event.kind() == v1::Event::KIND_STEP && !request.steps())
             return false;
-        const auto& only = request.sandboxes();
-        return only.empty() || std::find(only.begin(), only.end(), event.sandbox()) != only.end();
+        return wants(event.sandbox());
     }
+    bool wants(const std::string& sandbox) const { return only.empty() || only.contains(sandbox); }
 
     std::optional<grpc::Status> too_slow() const {
         if (core.events->reaches(place))
@@ -54,7 +67,8 @@ struct Watch {
 
     Core& core;
     v1::WatchRequest request;
-    std::uint64_t place = 0; ///< revision of the last event this client has been given
+    std::unordered_set<std::string> only; ///< empty: all
+    std::uint64_t place = 0;              ///< revision of the last event this client has been given
     std::optional<v1::Snapshot> snapshot;
 };
 
@@ -66,9 +80,8 @@ asio::awaitable<void> take_snapshot(std::shared_ptr<Watch> watch) {
     rpc::fill(all, listed);
     v1::Snapshot snapshot;
     snapshot.set_revision(watch->place);
-    const auto& only = watch->request.sandboxes();
     for (auto& sandbox : *all.mutable_sandboxes())
-        if (only.empty() || std::find(only.begin(), only.end(), sandbox.sandbox()) != only.end())
+        if (watch->wants(sandbox.sandbox()))
             *snapshot.add_sandboxes() = std::move(sandbox);
     watch->snapshot = std::move(snapshot);
 }
@@ -102,7 +115,12 @@ void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<StreamCall
 } // namespace
 
 void watch(Core& core, v1::WatchRequest request, std::shared_ptr<StreamCall> stream) {
-    auto watch = std::make_shared<Watch>(core, std::move(request));
+    std::shared_ptr<Watch> watch;
+    try {
+        watch = std::make_shared<Watch>(core, std::move(request));
+    } catch (const Failure& failure) {
+        return stream->refuse(failure);
+    }
     if (watch->request.has_after_revision() &&
         core.events->reaches(watch->request.after_revision())) {
         watch->place = watch->request.after_revision();

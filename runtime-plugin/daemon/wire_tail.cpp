@@ -2,7 +2,6 @@
 #include "runtime-plugin/daemon/wire_tail.hpp"
 
 #include "config/base/failure.hpp"
-#include "qemu/wire_log/wire_reader.hpp"
 #include "qemu/wire_log/wire_record.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -76,11 +75,22 @@ WireTail::WireTail(asio::io_context& loop, std::filesystem::path log,
         ::lseek(file_.get(), 0, SEEK_END);
         return;
     }
-    // What was rotated away before; the present file is read by the tail itself.
-    if (std::filesystem::exists(log_.string() + ".1")) {
-        for (const auto& record : qemu::read_wire_log(log_).records)
-            if (record.file != log_.filename().string())
-                records_.push_back(message_of(record));
+    open_rotated();
+}
+
+/// By descriptors, so that a rotation meanwhile neither hides one nor gives one twice.
+void WireTail::open_rotated() {
+    struct stat present {};
+    if (::fstat(file_.get(), &present) != 0)
+        return;
+    for (int number = 1;; ++number) {
+        UniqueFd file(::open((log_.string() + "." + std::to_string(number)).c_str(),
+                             O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        struct stat mine {};
+        if (!file || ::fstat(file.get(), &mine) != 0)
+            return;
+        if (mine.st_ino != present.st_ino || mine.st_dev != present.st_dev)
+            rotated_.push_back(std::move(file));
     }
 }
 
@@ -115,13 +125,19 @@ bool WireTail::open() {
 
 bool WireTail::fill() {
     std::array<char, 65536> bytes;
-    const auto size = ::read(file_.get(), bytes.data(), bytes.size());
+    const bool old = !rotated_.empty();
+    const auto size = ::read(old ? rotated_.back().get() : file_.get(), bytes.data(), bytes.size());
     if (size > 0) {
         rest_.append(bytes.data(), static_cast<std::size_t>(size));
         std::size_t begin = 0;
         for (std::size_t end; (end = rest_.find('\n', begin)) != std::string::npos; begin = end + 1)
             take(std::string_view(rest_).substr(begin, end - begin));
         rest_.erase(0, begin);
+        return true;
+    }
+    if (old) {
+        rotated_.pop_back();
+        rest_.clear();
         return true;
     }
     // At the end of a file that has been renamed: go on in the new one.

@@ -15,11 +15,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace kata_vfio::daemon {
 
-/// Follows a sandbox's wire log as it grows and is rotated. On the loop's thread; reads of files in
-/// a tmpfs, at most 64 KiB at a time.
+/// Follows a sandbox's wire log, from the oldest file on, as it grows and is rotated. One thread at
+/// a time; reads of files in a tmpfs, at most 64 KiB at a time, and no more of it is kept.
 class WireTail : public std::enable_shared_from_this<WireTail> {
   public:
     /// `wake` is called when there may be more. Throws Failure: host_io (no log, no inotify).
@@ -35,6 +36,7 @@ class WireTail : public std::enable_shared_from_this<WireTail> {
 
   private:
     bool open();
+    void open_rotated();
     bool fill();
     void take(std::string_view line);
     void wait();
@@ -43,7 +45,8 @@ class WireTail : public std::enable_shared_from_this<WireTail> {
     bool follow_, drained_ = false;
     std::function<void()> wake_;
     UniqueFd file_;
-    std::string rest_; ///< a line that has not ended yet
+    std::vector<UniqueFd> rotated_; ///< read before file_; the oldest last
+    std::string rest_;              ///< a line that has not ended yet
     std::deque<v1::TraceRecord> records_;
     boost::asio::posix::stream_descriptor watch_;
     std::array<char, 4096> noise_; ///< inotify's events: that there are some is enough

@@ -311,5 +311,26 @@ TEST_F(Cli, TheCommandItselfNeedsNoGrpc) {
     }
 }
 
+/// The call itself may take as long as a guest does; a daemon that answers no ping is another
+/// thing.
+TEST_F(Cli, ADaemonThatStopsDuringACall) {
+    start_with_sandbox();
+    machine->block_on("device_add");
+    auto shown = std::async(std::launch::async, [&] {
+        return run({"attach", "sb1", std::string(type8)}, true);
+    });
+    machine->wait_blocked();
+    daemon->signal(SIGSTOP);
+    const auto ended = shown.wait_for(std::chrono::seconds(90)) == std::future_status::ready;
+    EXPECT_TRUE(ended);
+    daemon->signal(SIGCONT); // what the client has left is undone
+    machine->unblock();
+    const auto printed = shown.get();
+    if (ended) {
+        EXPECT_EQ(printed.status, 4) << printed.err;
+        EXPECT_NE(printed.err.find("what to do: "), std::string::npos) << printed.err;
+    }
+}
+
 } // namespace
 } // namespace kata_vfio::service_test

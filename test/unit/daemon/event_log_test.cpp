@@ -141,5 +141,43 @@ TEST_F(Events, SubscribersAreWokenAndMayLeaveMeanwhile) {
     EXPECT_EQ(woken, 1);
 }
 
+TEST_F(Events, LargeOnesAreBoundedByTheirBytes) {
+    auto events = log(directory);
+    const std::string mebibyte(1u << 20, 'x');
+    for (int i = 0; i < 100; ++i)
+        events.append(event(mebibyte));
+    std::size_t kept = 0;
+    for (auto one = events.after(events.last() - 100); one; one = events.after(one->revision()))
+        ++kept;
+    EXPECT_EQ(kept, EventLog::most_bytes / (1u << 20) - 1) << "each has a little more than that";
+    EXPECT_FALSE(events.reaches(0));
+    for (const auto* name : {"events", "events.1"})
+        EXPECT_LE(fs::file_size(directory / name), EventLog::most_file_bytes) << name;
+    const auto last = events.last();
+    const auto next = log(directory);
+    EXPECT_EQ(next.last(), last);
+    EXPECT_TRUE(next.reaches(last - 10));
+}
+
+TEST_F(Events, OneThatIsLargerThanAllIsKept) {
+    auto events = log(directory);
+    events.append(event("small"));
+    events.append(event(std::string(2 * EventLog::most_bytes, 'x')));
+    EXPECT_EQ(events.after(events.last() - 1)->text().size(), 2 * EventLog::most_bytes);
+    events.append(event("small"));
+    EXPECT_EQ(events.after(events.last() - 1)->text(), "small");
+}
+
+TEST_F(Events, AFileThatIsTooLongIsNoReasonNotToServe) {
+    std::ofstream(directory / "events").put('\n');
+    fs::resize_file(directory / "events", (std::uintmax_t{256} << 20) + 1);
+    auto events = log(directory);
+    EXPECT_NE(events.trouble().find("is longer than"), std::string::npos) << events.trouble();
+    const auto revision = events.append(event("a"));
+    EXPECT_LT(fs::file_size(directory / "events"), 1000u) << "a new one";
+    fs::remove(directory / "events.1");
+    EXPECT_EQ(log(directory).last(), revision);
+}
+
 } // namespace
 } // namespace kata_vfio::daemon

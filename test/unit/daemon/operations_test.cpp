@@ -169,5 +169,47 @@ TEST_F(OperationsTest, ABodyThatThrowsIsARefusalWithItsDetails) {
     EXPECT_EQ(ticket.operation->failure->problem(), "taken");
 }
 
+TEST_F(OperationsTest, LargeAnswersAreNotRememberedWithoutEnd) {
+    int runs = 0;
+    const auto ask = [&](const std::string& id) {
+        auto answer = std::make_shared<v1::AttachResponse>();
+        Operations::Body body = [&runs,
+                                 answer](std::shared_ptr<Operation>) -> asio::awaitable<void> {
+            ++runs;
+            answer->set_sandbox(std::string(1u << 20, 'x'));
+            co_return;
+        };
+        operations.join("Devices/Attach", id, request("a"), answer, std::move(body),
+                        [](const Operation&) {});
+        run();
+    };
+    for (int i = 0; i < 100; ++i)
+        ask("id" + std::to_string(i));
+    EXPECT_EQ(runs, 100);
+    ask("id99");
+    EXPECT_EQ(runs, 100) << "the last one is remembered";
+    ask("id10");
+    EXPECT_EQ(runs, 101) << "an old one had to go";
+}
+
+TEST_F(OperationsTest, WhatARequestNamesIsKeptShort) {
+    std::string device, details;
+    Operations::Body body = [](std::shared_ptr<Operation> operation) -> asio::awaitable<void> {
+        operation->subject.device = std::string(4u << 20, '\xc3');
+        throw Failure(Errc::device_not_found, "no");
+        co_return;
+    };
+    operations.join("Devices/Attach", "a", request("a"), std::make_shared<v1::AttachResponse>(),
+                    std::move(body), [&](const Operation& operation) {
+                        device = operation.subject.device;
+                        details = operation.status.error_details();
+                    });
+    run();
+    EXPECT_NE(device, "");
+    EXPECT_LT(device.size(), 1024u);
+    EXPECT_NE(details, "");
+    EXPECT_LT(details.size(), 4096u);
+}
+
 } // namespace
 } // namespace kata_vfio::daemon
