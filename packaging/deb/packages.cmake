@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Four packages, an install component each: libkata-vfio1 (the plugin), kata-vfio (command and daemon),
-# libkata-vfio-dev, kata-vfio-shim.
+# Five packages, an install component each: libkata-vfio1 (the plugin), kata-vfio (command and daemon),
+# libkata-vfio-dev, kata-vfio-shim, kata-vfio-libvirt.
 # Whoever publishes the packages puts an address of theirs here.
 set(KATA_VFIO_MAINTAINER "kata-vfio maintainers <maintainers@kata-vfio.invalid>" CACHE STRING
     "Maintainer of the Debian packages, NAME <ADDRESS>")
@@ -24,10 +24,11 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_COMPONENTS_ALL plugin dev)
 
-# debian_package(COMPONENT NAME SECTION section SUMMARY text DESCRIPTION text [DEPENDS text] [CONTROL file...])
+# debian_package(COMPONENT NAME SECTION section SUMMARY text DESCRIPTION text [DEPENDS text] [RECOMMENDS text]
+# [SUGGESTS text] [CONTROL file...])
 set(_same "(= ${PROJECT_VERSION}-${_release})")
 function(debian_package component name)
-  cmake_parse_arguments(P "" "SECTION;SUMMARY;DESCRIPTION;DEPENDS;RECOMMENDS" "CONTROL" ${ARGN})
+  cmake_parse_arguments(P "" "SECTION;SUMMARY;DESCRIPTION;DEPENDS;RECOMMENDS;SUGGESTS" "CONTROL" ${ARGN})
   string(TOUPPER ${component} _upper)
   set(CPACK_DEBIAN_${_upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
   set(CPACK_DEBIAN_${_upper}_PACKAGE_SECTION ${P_SECTION} PARENT_SCOPE)
@@ -35,6 +36,7 @@ function(debian_package component name)
   set(CPACK_COMPONENT_${_upper}_DESCRIPTION "${P_SUMMARY}\n${P_DESCRIPTION}" PARENT_SCOPE)
   set(CPACK_DEBIAN_${_upper}_PACKAGE_DEPENDS "${P_DEPENDS}" PARENT_SCOPE)
   set(CPACK_DEBIAN_${_upper}_PACKAGE_RECOMMENDS "${P_RECOMMENDS}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${_upper}_PACKAGE_SUGGESTS "${P_SUGGESTS}" PARENT_SCOPE)
   set(CPACK_DEBIAN_${_upper}_PACKAGE_CONTROL_EXTRA ${P_CONTROL} PARENT_SCOPE)
   # What policy wants of each: who may copy it, and what has changed.
   set(_here ${PROJECT_SOURCE_DIR}/packaging/deb)
@@ -64,11 +66,21 @@ if(TARGET kata-vfiod)
   list(APPEND CPACK_COMPONENTS_ALL tools)
   debian_package(tools kata-vfio SECTION admin
     DEPENDS "libkata-vfio1 ${_same}"
+    SUGGESTS "kata-vfio-libvirt ${_same}"
     SUMMARY "GPUs and vGPUs for sandboxes (command and daemon)"
     DESCRIPTION "The command line kata-vfio, which checks a host, attaches GPUs and vGPUs\n\
 to sandboxes and puts right what processes that died have left; and\n\
 kata-vfiod, which serves the same over gRPC."
     CONTROL ${_deb}/tools/postinst ${_deb}/tools/prerm ${_deb}/tools/postrm)
+endif()
+if(TARGET kata-vfio-libvirt)
+  list(APPEND CPACK_COMPONENTS_ALL libvirt)
+  debian_package(libvirt kata-vfio-libvirt SECTION admin
+    DEPENDS "kata-vfio ${_same}, libvirt-daemon-driver-qemu"
+    SUMMARY "GPUs and vGPUs for sandboxes (libvirt's opinion)"
+    DESCRIPTION "What kata-vfio xml check asks libvirt through: whether a sandbox's domain\n\
+XML is valid, and whether libvirt would give QEMU the same devices. No\n\
+libvirt daemon is needed.")
 endif()
 if(TARGET containerd-shim-kata-vfio-v2)
   list(APPEND CPACK_COMPONENTS_ALL shim)

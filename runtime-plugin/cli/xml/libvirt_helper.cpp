@@ -26,8 +26,9 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto name = "kata-vfio-libvirt";
-constexpr auto remedy = "install kata-vfio's libvirt helper with libvirt0 and "
-                        "libvirt-daemon-driver-qemu; only xml check needs them";
+constexpr auto remedy =
+    "install the package kata-vfio-libvirt, or build where libvirt-dev is; only "
+    "xml check needs it";
 
 /// For each direction one: a socket can be written to without SIGPIPE and without waiting.
 std::pair<UniqueFd, UniqueFd> make_channel() {

@@ -294,10 +294,11 @@ TEST_F(XmlVerbs, WithoutTheHelperOnlyCheckIsMissed) {
     const auto path = file(domain_with(""));
     const auto done = run({"xml", "check", path});
     EXPECT_EQ(done.status, 4);
-    EXPECT_EQ(done.err, "kata-vfio: can't start /nowhere/kata-vfio-libvirt\n"
-                        "  the kernel said: No such file or directory\n"
-                        "  what to do: install kata-vfio's libvirt helper with libvirt0 and "
-                        "libvirt-daemon-driver-qemu; only xml check needs them\n");
+    EXPECT_EQ(done.err,
+              "kata-vfio: can't start /nowhere/kata-vfio-libvirt\n"
+              "  the kernel said: No such file or directory\n"
+              "  what to do: install the package kata-vfio-libvirt, or build where libvirt-dev is; "
+              "only xml check needs it\n");
     EXPECT_EQ(run({"xml", "import", path}).status, 0);
     open();
     EXPECT_EQ(run({"xml", "export", "s1"}).status, 0);
@@ -311,7 +312,7 @@ TEST_F(XmlVerbs, TheLoadersWordsWhereLibvirtIsMissing) {
     EXPECT_EQ(done.status, 4);
     EXPECT_THAT(done.err, HasSubstr("xml check asks libvirt, which is not installed\n"));
     EXPECT_THAT(done.err, HasSubstr("libvirt.so.0: cannot open shared object file"));
-    EXPECT_THAT(done.err, HasSubstr("only xml check needs them"));
+    EXPECT_THAT(done.err, HasSubstr("only xml check needs it"));
 }
 
 TEST_F(XmlVerbs, AHelperThatFails) {
