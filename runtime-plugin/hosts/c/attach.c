@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static kata_vfio_str_t str(const char *text) {
     kata_vfio_str_t view = {text, strlen(text)};
@@ -139,6 +140,8 @@ int main(int argc, char **argv) {
 
     opening.id = str(argv[3]);
     opening.qmp_socket = str(argv[4]);
+    /* Should this process die, reconcile gives back what it had. Of another root it can't be seen. */
+    opening.owner_pid = argc == 7 ? 0 : (int64_t)getpid();
     status = kata_vfio_open_and_wait(kv, plugin, &opening, &result);
     sandbox = status == KATA_VFIO_OK ? result->sandbox : NULL;
     exit_status = settle(kv, status, result, "sandbox_open");

@@ -30,9 +30,8 @@ std::stop_token stop_on_signals() {
     return source.get_token();
 }
 
-void use_sandbox(katavfio::Plugin& plugin, const std::string& id, const std::string& socket,
+void use_sandbox(katavfio::Plugin& plugin, katavfio::Sandbox sandbox, const std::string& id,
                  const std::string& device, const std::stop_token& stop) {
-    auto sandbox = plugin.open(id, socket, {}, stop);
     for (const auto& attachment : sandbox.attach(device, stop))
         std::printf("%s\n", attachment.guest_address.c_str());
     std::fflush(stdout);
@@ -49,13 +48,22 @@ int attach(const std::vector<std::string>& args) {
                                              static_cast<int>(line.size()), line.data());
                             });
     int status = 0;
+    bool opened = false;
     try {
-        use_sandbox(plugin, args[2], args[3], args[4], stop);
+        // Should this process die, reconcile gives back what it had. Of another root it can't be
+        // seen.
+        const std::int64_t owner = args.size() > 5 ? 0 : ::getpid();
+        auto sandbox = plugin.open(args[2], args[3], {}, stop, owner);
+        opened = true;
+        use_sandbox(plugin, std::move(sandbox), args[2], args[4], stop);
     } catch (const katavfio::Error& error) {
         std::fprintf(stderr, "%s\n", error.what());
         status = error.status / 100;
     }
-    // What was refused has left nothing; the sandbox itself is remembered until it is released.
+    // What was refused has left nothing; the sandbox itself is remembered until it is released. One
+    // that could not be opened may be somebody else's.
+    if (!opened)
+        return status;
     try {
         plugin.release(args[2]);
     } catch (const katavfio::Error& error) {

@@ -196,9 +196,11 @@ class Plugin {
 
     using Annotations = std::map<std::string, std::string>;
 
-    /// An empty `qmp_socket`: a sandbox that was opened before, as it is remembered.
+    /// An empty `qmp_socket`: a sandbox that was opened before, as it is remembered. `owner_pid`:
+    /// the process whose end is the sandbox's, most often getpid(); 0: none.
     Sandbox open(std::string_view id, std::string_view qmp_socket = {},
-                 const Annotations& annotations = {}, const std::stop_token& stop = {}) {
+                 const Annotations& annotations = {}, const std::stop_token& stop = {},
+                 std::int64_t owner_pid = 0) {
         std::vector<kata_vfio_pair_t> pairs;
         for (const auto& [key, value] : annotations)
             pairs.push_back({view(key), view(value)});
@@ -207,6 +209,7 @@ class Plugin {
         options.qmp_socket = view(qmp_socket);
         options.annotations = pairs.data();
         options.annotation_count = pairs.size();
+        options.owner_pid = owner_pid;
         const auto outcome = call(stop, [&](kata_vfio_call_t* call) {
             return library_->sandbox_open(handle_.get(), &options, call);
         });

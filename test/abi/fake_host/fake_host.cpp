@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs an embedding host, a program of its own, against a fake machine to run on.
 //
-//   abi_fake_host [--interrupt] STATUS STDOUT COMMAND [ARGUMENT...]
+//   abi_fake_host [--interrupt | --known] STATUS STDOUT COMMAND [ARGUMENT...]
 //
 // {root}, {config} and {socket} in the arguments are the host root, the configuration file and the
 // QMP socket. Succeeds when the command exits with STATUS, has written just the line STDOUT ("-" is
 // nothing), the host is as it was before, and QEMU has no device of it. --interrupt: asked for its
-// bus, QEMU does not answer until the command, which gets a SIGINT, has said "cancelled".
+// bus, QEMU does not answer until the command, which gets a SIGINT, has said "cancelled". --known:
+// a sandbox sb1 of somebody else's is on record, and {socket} is none; the record has to stay.
 #include "test/abi/snapshot.hpp"
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
@@ -82,13 +83,15 @@ void replace(std::string& text, const std::string& what, const std::string& by) 
         text.replace(at, what.size(), by);
 }
 
-std::string changes(const abi_test::Snapshot& before, const fake::FakeRoot& root) {
+std::string changes(abi_test::Snapshot before, const fake::FakeRoot& root) {
     auto after = abi_test::Snapshot::of(root.path());
     // The state directory itself stays, and what is in it is what is asked about.
-    std::erase_if(after.entries, [](const auto& entry) {
-        return entry.first == "run/kata-vfio" || entry.first == "run/kata-vfio/claims" ||
-               entry.first == "run/kata-vfio/sandboxes" || entry.first == "run/kata-vfio/lock";
-    });
+    for (auto* each : {&before, &after})
+        std::erase_if(each->entries, [](const auto& entry) {
+            return entry.first == "run/kata-vfio" || entry.first == "run/kata-vfio/claims" ||
+                   entry.first == "run/kata-vfio/sandboxes" ||
+                   entry.first == "run/kata-vfio/lock" || entry.first.ends_with("/sb1/lock");
+        });
     return abi_test::difference(before, after);
 }
 
@@ -102,8 +105,9 @@ bool check(bool holds, const std::string& text) {
 
 int main(int argc, char** argv) {
     const bool interrupt = argc > 1 && argv[1] == std::string("--interrupt");
-    argc -= interrupt;
-    argv += interrupt;
+    const bool known = argc > 1 && argv[1] == std::string("--known");
+    argc -= interrupt || known;
+    argv += interrupt || known;
     if (argc < 4) {
         std::fprintf(stderr, "usage: [--interrupt] STATUS STDOUT COMMAND [ARGUMENT...]\n");
         return 2;
@@ -119,7 +123,17 @@ int main(int argc, char** argv) {
     for (auto& argument : command) {
         replace(argument, "{root}", root.path().string());
         replace(argument, "{config}", root.at("/configuration.toml").string());
-        replace(argument, "{socket}", machine.path());
+        replace(argument, "{socket}", known ? root.at("/none").string() : machine.path());
+    }
+    bool good = true;
+    if (known) {
+        const auto cli = command[0].substr(0, command[0].rfind('/')) + "/kata-vfio";
+        good &= check(run({cli, "--root", root.path().string(), "--config",
+                           root.at("/configuration.toml").string(), "sandbox", "open", "sb1",
+                           "--qmp", machine.path()},
+                          nullptr)
+                              .status == 0,
+                      "the sandbox can't be put on record");
     }
     const auto before = abi_test::Snapshot::of(root.path());
     if (interrupt)
@@ -128,8 +142,8 @@ int main(int argc, char** argv) {
     (void)kernel.log(); // what it has in hand is done
     const std::string wanted = argv[2] == std::string("-") ? "" : std::string(argv[2]) + "\n";
     const auto different = changes(before, root);
-    bool good = check(ended.status == std::atoi(argv[1]),
-                      "exit status " + std::to_string(ended.status) + ", expected " + argv[1]);
+    good &= check(ended.status == std::atoi(argv[1]),
+                  "exit status " + std::to_string(ended.status) + ", expected " + argv[1]);
     good &=
         check(ended.output == wanted, "stdout '" + ended.output + "', expected '" + wanted + "'");
     good &= check(different.empty(), "the host is not as it was:\n" + different);

@@ -6,7 +6,7 @@
 //!
 //! Exit status: 0, or the hundred of the failure's status (docs/errors.md). Ctrl-C cancels what
 //! runs, which undoes it.
-use kata_vfio::{Cancel, Plugin, Result};
+use kata_vfio::{Cancel, Plugin, Result, Sandbox};
 use std::sync::Arc;
 
 /// SIGINT and SIGTERM as a cancel. Before any other thread: they must not take the signals.
@@ -36,12 +36,11 @@ fn cancel_on_signals() -> Arc<Cancel> {
 
 fn use_sandbox(
     plugin: &Plugin,
+    sandbox: Sandbox,
     id: &str,
-    socket: &str,
     device: &str,
     cancel: &Cancel,
 ) -> Result<()> {
-    let sandbox = plugin.open_sandbox(id, socket, &[], Some(cancel))?;
     for attachment in sandbox.attach(device, Some(cancel))? {
         println!("{}", attachment.guest_address);
     }
@@ -58,7 +57,16 @@ fn attach(args: &[String]) -> Result<()> {
         eprintln!("{error}");
         error
     })?;
-    let used = use_sandbox(&plugin, &args[2], &args[3], &args[4], &cancel);
+    // Should this process die, reconcile gives back what it had. Of another root it can't be seen.
+    let owner = root.is_empty().then(std::process::id);
+    // One that can't be opened may be somebody else's: it is not released.
+    let sandbox = plugin
+        .open_sandbox(&args[2], &args[3], &[], owner, Some(&cancel))
+        .map_err(|error| {
+            eprintln!("{error}");
+            error
+        })?;
+    let used = use_sandbox(&plugin, sandbox, &args[2], &args[4], &cancel);
     if let Err(error) = &used {
         eprintln!("{error}");
     }

@@ -144,12 +144,14 @@ impl Plugin {
     }
 
     /// Enforces policy, connects to the sandbox's QEMU and remembers it. `qmp_socket` empty: a
-    /// sandbox that was opened before, as it is remembered.
+    /// sandbox that was opened before, as it is remembered. `owner_pid`: the process whose end is the
+    /// sandbox's, most often `std::process::id()`.
     pub fn open_sandbox(
         &self,
         id: &str,
         qmp_socket: &str,
         annotations: &[(&str, &str)],
+        owner_pid: Option<u32>,
         cancel: Option<&Cancel>,
     ) -> Result<Sandbox<'_>> {
         let pairs: Vec<ffi::Pair> = annotations
@@ -166,7 +168,7 @@ impl Plugin {
             qmp_socket: view(qmp_socket),
             annotations: pairs.as_ptr(),
             annotation_count: pairs.len(),
-            owner_pid: 0,
+            owner_pid: owner_pid.map_or(0, i64::from),
         };
         let outcome = self.call(cancel, |call| unsafe {
             (self.library.table().sandbox_open)(self.handle, &options, call)

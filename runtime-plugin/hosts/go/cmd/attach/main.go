@@ -20,11 +20,7 @@ import (
 	"katavfio"
 )
 
-func useSandbox(ctx context.Context, plugin *katavfio.Plugin, id, socket, device string) error {
-	sandbox, err := plugin.OpenSandbox(ctx, katavfio.SandboxOptions{ID: id, QMPSocket: socket})
-	if err != nil {
-		return err
-	}
+func useSandbox(ctx context.Context, plugin *katavfio.Plugin, sandbox *katavfio.Sandbox, id, device string) error {
 	defer sandbox.Close()
 	attachments, err := sandbox.Attach(ctx, device)
 	if err != nil {
@@ -55,7 +51,17 @@ func attach(ctx context.Context, args []string) error {
 		return err
 	}
 	defer plugin.Close()
-	used := useSandbox(ctx, plugin, args[2], args[3], args[4])
+	opening := katavfio.SandboxOptions{ID: args[2], QMPSocket: args[3]}
+	if options.HostRoot == "" {
+		// Should this process die, reconcile gives back what it had.
+		opening.OwnerPID = os.Getpid()
+	}
+	sandbox, err := plugin.OpenSandbox(ctx, opening)
+	if err != nil { // it may be somebody else's: it is not released
+		fmt.Fprintln(os.Stderr, err)
+		return err
+	}
+	used := useSandbox(ctx, plugin, sandbox, args[2], args[4])
 	if used != nil {
 		fmt.Fprintln(os.Stderr, used)
 	}
