@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <thread>
+#include <unistd.h>
 
 namespace {
 
