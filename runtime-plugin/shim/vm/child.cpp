@@ -71,7 +71,8 @@ void become(const QemuUser& user) {
         [[maybe_unused]] auto written = ::write(2, error.what(), std::strlen(error.what()));
     };
     try {
-        plan.cgroup.take(::getpid());
+        if (plan.cgroup)
+            plan.cgroup->take(::getpid());
     } catch (const std::exception& error) {
         say(error); // it runs as well in its parent's
     }

@@ -18,14 +18,14 @@ namespace kata_vfio::shim {
 class Child {
   public:
     struct Plan {
-        std::vector<std::string> words;  ///< the program first
-        std::filesystem::path log;       ///< its words, appended
-        std::vector<int> kept;           ///< descriptors that it is to have, by the same numbers
-        std::uint64_t memlock = 0;       ///< RLIMIT_MEMLOCK, at least
-        std::uint64_t capabilities = 0;  ///< all that it, as root, may have
-        std::optional<QemuUser> user;    ///< else as this process
-        std::filesystem::path directory; ///< where it works; "": where this process does
-        HostCgroup cgroup;               ///< that it begins in; none: this process's
+        std::vector<std::string> words;     ///< the program first
+        std::filesystem::path log;          ///< its words, appended
+        std::vector<int> kept;              ///< descriptors that it is to have, by the same numbers
+        std::uint64_t memlock = 0;          ///< RLIMIT_MEMLOCK, at least
+        std::uint64_t capabilities = 0;     ///< all that it, as root, may have
+        std::optional<QemuUser> user;       ///< else as this process
+        std::filesystem::path directory;    ///< where it works; "": where this process does
+        const HostCgroup* cgroup = nullptr; ///< that it begins in; none: this process's
     };
     /// Throws Failure when it could not be started at all; what can't be executed ends at once.
     Child(boost::asio::io_context& io, const Plan& plan);

@@ -62,7 +62,7 @@ FileServer::FileServer(boost::asio::io_context& io, const std::string& program, 
     plan.log = place.at("virtiofsd.log");
     plan.kept = {ends.listener.get()};
     plan.capabilities = file_server_capabilities();
-    plan.cgroup = cgroup;
+    plan.cgroup = &cgroup;
     child_ = std::make_unique<Child>(io, plan);
     qemu_end = std::move(ends.connection);
 }

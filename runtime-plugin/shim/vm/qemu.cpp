@@ -7,6 +7,8 @@
 #include "runtime-plugin/shim/vm/machine_end.hpp"
 #include "runtime-plugin/shim/vm/privileges.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <sys/socket.h>
 
 #include <array>
