@@ -70,6 +70,7 @@ void Document::require_text() const {
 
 void Document::require_one_root() const {
     bool root = false;
+    auto beside = std::string_view::npos; // where text is
     for (const auto& node : tree_.children()) {
         const auto offset =
             static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, node.offset_debug()));
@@ -85,7 +86,8 @@ void Document::require_one_root() const {
             break;
         case pugi::node_pcdata:
         case pugi::node_cdata:
-            throw refuse_at(offset, "there is text outside of the XML's root").remedy(take_out);
+            beside = std::min(beside, offset);
+            break;
         case pugi::node_element:
             if (root)
                 throw refuse(node, "the XML has a second document")
@@ -98,6 +100,8 @@ void Document::require_one_root() const {
     }
     if (!root)
         throw refuse_at(0, "this is no well-formed XML").said("it has no element");
+    if (beside != std::string_view::npos)
+        throw refuse_at(beside, "there is text outside of the XML's root").remedy(take_out);
 }
 
 void Document::require_attributes_once() const {

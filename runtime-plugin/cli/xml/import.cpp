@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/base/failure.hpp"
+#include "config/base/text.hpp"
 #include "mdev/uuid.hpp"
 #include "qemu/domain_xml/node_device.hpp"
 #include "runtime-plugin/cli/json_text.hpp"

@@ -263,11 +263,8 @@ TEST_F(XmlVerbs, AFilesEmulatorIsNotJustRun) {
     helper("touch " + asked.string() + "; read line; echo '{}'\n");
     root.write("/qemu", "#!/bin/sh\n");
     fs::permissions(root.at("/qemu"), fs::perms(0755));
-    const auto with = [&](const std::string& emulator) {
-        return file(domain_with("<emulator>" + emulator + "</emulator>"));
-    };
     const auto check = [&](const std::string& emulator) {
-        return run({"xml", "check", with(emulator)});
+        return run({"xml", "check", file(domain_with("<emulator>" + emulator + "</emulator>"))});
     };
     fs::permissions(root.path(), fs::perms(0777));
     auto done = check(root.at("/qemu").string());
