@@ -55,10 +55,11 @@ auto on_host(HostPool& pool, F& f) {
                 } catch (...) {
                     error = std::current_exception();
                 }
-                inbox.post(
-                    [handler = std::move(handler), error, result = std::move(result)]() mutable {
-                        std::move(handler)(error, std::move(result));
-                    });
+                // Moved: the last holder of an exception is then the loop.
+                inbox.post([handler = std::move(handler), error = std::move(error),
+                            result = std::move(result)]() mutable {
+                    std::move(handler)(std::move(error), std::move(result));
+                });
             };
             boost::asio::post(pool.threads, std::move(work));
         },
