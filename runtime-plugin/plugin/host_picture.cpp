@@ -58,7 +58,7 @@ struct Looker {
     }
     void operator()(const PlugStep&) const {}
     void operator()(const EnableFunctionsStep&) const {}
-    void operator()(const ChownNodeStep&) const {} // its group's claim says whose it is
+    void operator()(const ChownNodeStep&) const {} // its device's claim says whose it is
 };
 
 } // namespace

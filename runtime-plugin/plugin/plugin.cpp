@@ -58,12 +58,11 @@ asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(co
 } // namespace
 
 Plugin::Plugin(vfio::HostRoot root, Configured configured, HostServices services)
-    : context_(std::move(root), std::move(configured), std::move(services)),
-      work_(context_.io.get_executor()) {
+    : context_(std::move(root), std::move(configured), std::move(services)) {
     context_.pending.on_end([this](const std::string& id) { resume(id); });
     context_.wake = [this](const std::string& id) { tend(id); };
     const SignalsBlocked blocked;
-    loop_ = std::thread([this] { context_.io.run(); });
+    loop_ = std::thread([this] { context_.io.run(); }); // until the inbox is closed
 }
 
 Plugin::~Plugin() {
@@ -90,7 +89,6 @@ Plugin::~Plugin() {
         closed.set_value();
     });
     closed.get_future().wait();
-    work_.reset();
     context_.host_pool.threads.join();
     context_.inbox.post([this] { context_.inbox.close(); });
     loop_.join();

@@ -6,7 +6,6 @@
 #include "runtime-plugin/plugin/sandbox.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/executor_work_guard.hpp>
 
 #include <condition_variable>
 #include <cstdint>
@@ -92,7 +91,6 @@ class Plugin {
     Failure not_known(const std::string& id) const;
 
     Context context_;
-    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
 
     std::mutex mutex_; ///< calls_ and next_; sandboxes_ is the loop's alone
     std::condition_variable finished_;

@@ -149,6 +149,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                                                           const Caller& caller);
     /// Saves the state; that only its directory could not be synced is a warning in the log.
     void save(const SandboxState& state);
+    /// Its second half: `file` holds `state`.
+    void commit(Replacement& file, const SandboxState& state);
     /// Resolves the request and, unless it is a dry run, takes all steps on the host. Throws with
     /// what was begun in the journal. `bus` is as it was looked at: it has room for all targets.
     boost::asio::awaitable<std::vector<Target>> prepare(Journal& journal, const SandboxState& state,

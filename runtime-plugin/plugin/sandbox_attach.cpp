@@ -85,10 +85,7 @@ asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const Attac
         co_await plug(journal, targets, caller, write_record);
         if (unwritten)
             std::rethrow_exception(unwritten);
-        const auto unsynced = commit_state(*record);
-        known_.wrote(*record, attached);
-        if (unsynced)
-            context_.log(LogLevel::warning, "sandbox " + id_ + ": " + unsynced->what());
+        commit(*record, attached);
         crash_point(CrashPoint::attach_recorded);
         state = std::move(attached);
         for (auto& attachment : attachments_of(targets))

@@ -279,10 +279,4 @@ std::optional<Failure> commit_state(Replacement& prepared) {
     return unsynced;
 }
 
-std::optional<Failure> save_state(const std::filesystem::path& sandbox_directory,
-                                  const SandboxState& state) {
-    auto prepared = prepare_state(sandbox_directory, state);
-    return commit_state(prepared);
-}
-
 } // namespace kata_vfio::plugin

@@ -117,12 +117,10 @@ SandboxState parse_state(std::string_view bytes, const std::filesystem::path& fi
 
 /// nullopt: the sandbox has no state file.
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory);
+/// The state's new file, beside the old one until it is committed. Throws Failure.
+Replacement prepare_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
 /// Throws Failure when the old one is still there; what it returns is a warning, as
 /// Replacement::commit() has it.
-[[nodiscard]] std::optional<Failure> save_state(const std::filesystem::path& sandbox_directory,
-                                                const SandboxState&);
-/// save_state() in its two halves.
-Replacement prepare_state(const std::filesystem::path& sandbox_directory, const SandboxState&);
 [[nodiscard]] std::optional<Failure> commit_state(Replacement& prepared);
 
 /// The state as this process has last written it. As long as that is the file there is, it is not

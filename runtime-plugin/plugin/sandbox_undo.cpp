@@ -19,6 +19,10 @@ namespace asio = boost::asio;
 
 void Sandbox::save(const SandboxState& state) {
     auto file = prepare_state(context_.state.sandbox(id_), state);
+    commit(file, state);
+}
+
+void Sandbox::commit(Replacement& file, const SandboxState& state) {
     const auto unsynced = commit_state(file);
     known_.wrote(file, state);
     if (unsynced)

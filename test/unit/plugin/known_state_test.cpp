@@ -2,6 +2,7 @@
 #include "config/base/failure.hpp"
 #include "runtime-plugin/plugin/distrust.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
+#include "test/unit/plugin/save_state.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 #include "runtime-plugin/plugin/record.hpp"
 
 #include "runtime-plugin/plugin/quarantine.hpp"
+#include "test/unit/plugin/save_state.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 
+#include "test/unit/plugin/save_state.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
 #include <boost/json.hpp>
