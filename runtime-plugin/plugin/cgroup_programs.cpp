@@ -2,11 +2,9 @@
 #include "runtime-plugin/plugin/cgroup_programs.hpp"
 
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/kernel/bpf.hpp"
 
 #include <fcntl.h>
-#include <linux/bpf.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -19,16 +17,8 @@ namespace {
 /// as many of each level may be in effect.
 constexpr std::uint32_t most_programs = 64 * 16;
 
-int bpf(int command, bpf_attr& attributes) {
-    return static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof attributes));
-}
-
 [[noreturn]] void fail(const char* what) {
     throw std::system_error(errno, std::generic_category(), what);
-}
-
-std::uint64_t address_of(const void* memory) {
-    return reinterpret_cast<std::uintptr_t>(memory);
 }
 
 std::vector<std::uint32_t> query(const std::filesystem::path& cgroup, bool in_effect) {
@@ -37,11 +27,11 @@ std::vector<std::uint32_t> query(const std::filesystem::path& cgroup, bool in_ef
         fail("open");
     std::vector<std::uint32_t> ids(most_programs);
     bpf_attr attributes;
-    std::memset(&attributes, 0, sizeof attributes); // its padding too: the kernel looks at it
+    std::memset(&attributes, 0, sizeof attributes);
     attributes.query.target_fd = static_cast<std::uint32_t>(fd.get());
     attributes.query.attach_type = BPF_CGROUP_DEVICE;
     attributes.query.query_flags = in_effect ? BPF_F_QUERY_EFFECTIVE : 0;
-    attributes.query.prog_ids = address_of(ids.data());
+    attributes.query.prog_ids = bpf_address(ids.data());
     attributes.query.prog_cnt = most_programs;
     if (bpf(BPF_PROG_QUERY, attributes) != 0)
         fail("BPF_PROG_QUERY");
@@ -65,12 +55,12 @@ LoadedProgram load(std::uint32_t id) {
         if (whole) {
             code.resize(size);
             info.xlated_prog_len = size;
-            info.xlated_prog_insns = address_of(code.data());
+            info.xlated_prog_insns = bpf_address(code.data());
         }
         std::memset(&attributes, 0, sizeof attributes);
         attributes.info.bpf_fd = static_cast<std::uint32_t>(fd.get());
         attributes.info.info_len = sizeof info;
-        attributes.info.info = address_of(&info);
+        attributes.info.info = bpf_address(&info);
         if (bpf(BPF_OBJ_GET_INFO_BY_FD, attributes) != 0)
             fail("BPF_OBJ_GET_INFO_BY_FD");
         // Blinded constants (bpf_jit_harden), or no CAP_BPF: it is kept to itself.

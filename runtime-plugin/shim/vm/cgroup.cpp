@@ -4,10 +4,9 @@
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/kernel/bpf.hpp"
 
 #include <fcntl.h>
-#include <linux/bpf.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,15 +31,6 @@ std::vector<bpf_insn> for_kernel(const std::vector<plugin::Instruction>& program
         code.push_back(into);
     }
     return code;
-}
-
-int bpf(int command, const bpf_attr& attributes) {
-    return static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof attributes));
-}
-
-template <class T>
-std::uint64_t address_of(const T* memory) {
-    return reinterpret_cast<std::uintptr_t>(memory);
 }
 
 } // namespace
@@ -85,12 +75,12 @@ void HostCgroup::allow(const std::vector<DeviceRule>& rules) {
     const auto code = for_kernel(device_program(rules));
     constexpr std::string_view name = "kata_vfio", license = "Apache-2.0";
     bpf_attr load;
-    std::memset(&load, 0, sizeof load); // its padding too: the kernel looks at it
+    std::memset(&load, 0, sizeof load);
     load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
     load.expected_attach_type = BPF_CGROUP_DEVICE;
-    load.insns = address_of(code.data());
+    load.insns = bpf_address(code.data());
     load.insn_cnt = static_cast<std::uint32_t>(code.size());
-    load.license = address_of(license.data());
+    load.license = bpf_address(license.data());
     std::memcpy(load.prog_name, name.data(), name.size());
     UniqueFd program(bpf(BPF_PROG_LOAD, load));
     if (!program)

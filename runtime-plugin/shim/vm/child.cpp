@@ -37,11 +37,6 @@ void raise_memlock(rlim_t bytes) {
         ::setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
-void must(int result, const std::string& what) {
-    if (result != 0)
-        throw SystemError(what, errno);
-}
-
 void become(const QemuUser& user) {
     const std::vector<gid_t> groups(user.groups.begin(), user.groups.end());
     must(::setgroups(groups.size(), groups.data()), "can't set groups");

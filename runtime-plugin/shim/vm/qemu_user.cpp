@@ -4,15 +4,16 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/plugin/file_lock.hpp"
 #include "vfio/sysfs_read.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <random>
 #include <set>
+#include <utility>
 
 namespace kata_vfio::shim {
 namespace {
@@ -56,9 +57,10 @@ std::optional<std::vector<std::uint32_t>> kvm_groups(std::uint32_t id,
 QemuUser take_user(const vfio::HostRoot& root, const Place& place, config::UidRange range,
                    bool kvm) {
     const auto places = place.directory().parent_path();
-    const UniqueFd lock(::open(places.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!lock || ::flock(lock.get(), LOCK_EX) != 0)
+    UniqueFd directory(::open(places.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory || ::flock(directory.get(), LOCK_EX) != 0)
         throw host_failure(errno, "can't lock " + places.native());
+    const plugin::FileLock lock(std::move(directory));
     const auto taken = users_in(places);
     // Not the lowest: one that has just been given up may still own what could not be given back.
     std::random_device random;
