@@ -38,10 +38,14 @@ struct Import {
     std::vector<std::string> notes;
 };
 
+std::uint64_t asked_mebibytes(const xml::Domain& domain) {
+    return (domain.memory_kib + 1023) / 1024;
+}
+
 /// Of the domain's memory, as default_memory takes it: config/keys.cpp has the least.
 std::uint64_t mebibytes(const xml::Domain& domain) {
     constexpr std::uint64_t least = 256;
-    return std::max(least, (domain.memory_kib + 1023) / 1024);
+    return std::max(least, asked_mebibytes(domain));
 }
 
 /// What `attach` makes of "TYPE@PARENT" has to be just that, not another kind of request.
@@ -75,8 +79,8 @@ Import import_domain(const std::string& text) {
     const auto domain = xml::read_domain(text);
     Import made{domain.name, configuration_of(domain), {}, domain.notes};
     require_uuids(domain);
-    if (domain.memory_kib != 0 && mebibytes(domain) > (domain.memory_kib + 1023) / 1024)
-        made.notes.push_back("memory of " + std::to_string((domain.memory_kib + 1023) / 1024) +
+    if (domain.memory_kib != 0 && mebibytes(domain) > asked_mebibytes(domain))
+        made.notes.push_back("memory of " + std::to_string(asked_mebibytes(domain)) +
                              " MiB: a configuration takes " + std::to_string(mebibytes(domain)) +
                              " at least");
     for (const auto& hostdev : domain.hostdevs)

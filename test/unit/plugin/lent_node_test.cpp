@@ -2,32 +2,19 @@
 // What recovery.hpp plans for a node that was made QEMU's user's.
 #include "runtime-plugin/plugin/recovery.hpp"
 
+#include "test/unit/plugin/recovery_cases.hpp"
+
 #include <gmock/gmock.h>
 
 namespace kata_vfio::plugin {
 namespace {
+
+using namespace recovery_cases;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Not;
 
-const std::string bdf = "0000:00:02.0", function_name = "function-" + bdf;
 const std::string restored = "restore_owner /dev/vfio/1";
-const QemuPicture gone{QemuLife::gone, false, "its QEMU, pid 7, is gone"};
-
-vfio::BindRecord bind_record() {
-    vfio::BindRecord record;
-    record.address = vfio::PciAddress::require(bdf);
-    record.earlier_driver = "i915";
-    record.changed = true;
-    return record;
-}
-
-SandboxState state_with(std::vector<Attachment> attachments) {
-    SandboxState state;
-    state.id = "sb1";
-    state.attachments = std::move(attachments);
-    return state;
-}
 
 HostPicture host(const std::map<std::string, std::string>& owners) {
     HostPicture picture;
@@ -35,13 +22,6 @@ HostPicture host(const std::map<std::string, std::string>& owners) {
     for (const auto& [claim, owner] : owners)
         picture.claims[claim] = Claim{owner, 0, 0};
     return picture;
-}
-
-std::vector<std::string> brief(const std::vector<Action>& actions) {
-    std::vector<std::string> texts;
-    for (const auto& action : actions)
-        texts.push_back(std::string(name(action.kind)) + " " + action.subject);
-    return texts;
 }
 
 const LentNode lent_node{1, 0, 64055, 9};

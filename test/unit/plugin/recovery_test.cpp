@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/plugin/recovery.hpp"
 
+#include "test/unit/plugin/recovery_cases.hpp"
+
 #include <gmock/gmock.h>
 
 #include <sstream>
@@ -8,23 +10,14 @@
 namespace kata_vfio::plugin {
 namespace {
 
+using namespace recovery_cases;
 using ::testing::ElementsAre;
 using ::testing::StartsWith;
 
 const std::string uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-const std::string bdf = "0000:00:02.0";
 const QemuPicture running{QemuLife::running, true, "its QEMU answers"};
-const QemuPicture gone{QemuLife::gone, false, "its QEMU, pid 7, is gone"};
 const QemuPicture mute{QemuLife::running, false, "its monitor is closed"};
 const QemuPicture unknown{QemuLife::unknown, false, "the pid of its QEMU is not known"};
-
-vfio::BindRecord bind_record() {
-    vfio::BindRecord record;
-    record.address = vfio::PciAddress::require(bdf);
-    record.earlier_driver = "i915";
-    record.changed = true;
-    return record;
-}
 
 Attachment vgpu() {
     Attachment attachment;
@@ -47,14 +40,7 @@ Attachment function() {
     return attachment;
 }
 
-SandboxState state_with(std::vector<Attachment> attachments) {
-    SandboxState state;
-    state.id = "sb1";
-    state.attachments = std::move(attachments);
-    return state;
-}
-
-const std::string mdev_name = "mdev-" + uuid, function_name = "function-" + bdf;
+const std::string mdev_name = "mdev-" + uuid;
 
 HostPicture host(std::map<std::string, std::string> owners, bool pending = false) {
     HostPicture picture;
@@ -87,13 +73,6 @@ std::vector<std::string> lines(const std::vector<Action>& actions) {
     }
     return texts;
 }
-std::vector<std::string> brief(const std::vector<Action>& actions) {
-    std::vector<std::string> texts;
-    for (const auto& action : actions)
-        texts.push_back(std::string(name(action.kind)) + " " + action.subject);
-    return texts;
-}
-
 TEST(PlanJournal, UndoesInReverse) {
     EXPECT_THAT(
         lines(plan_journal(vgpu_journal(), state_with({}), host({{mdev_name, "sb1"}}), running)),
