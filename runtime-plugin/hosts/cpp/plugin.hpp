@@ -79,36 +79,43 @@ class Library {
 
 namespace detail {
 
-inline Outcome outcome_of(const kata_vfio_entry_t& entry, const kata_vfio_result_t& result) {
-    if (result.status != KATA_VFIO_OK) {
-        Error error(result.status,
-                    std::string(entry.status_name(result.status)) + ": " + text(result.message));
-        error.problem = text(result.problem);
-        error.said = text(result.said);
-        error.blocker = text(result.blocker);
-        error.remedy = text(result.remedy);
-        throw error;
-    }
-    Outcome outcome{result.sandbox, {}, text(result.json)};
+/// How a call ended, in plain values: an exception is made by the thread that it is thrown on, and
+/// none is shared with the plugin's thread.
+struct Ended {
+    kata_vfio_status_t status = KATA_VFIO_OK;
+    std::string message, problem, said, blocker, remedy;
+    Outcome outcome;
+};
+
+inline Ended ended_of(const kata_vfio_result_t& result) {
+    Ended ended;
+    ended.status = result.status;
+    ended.message = text(result.message);
+    ended.problem = text(result.problem);
+    ended.said = text(result.said);
+    ended.blocker = text(result.blocker);
+    ended.remedy = text(result.remedy);
+    ended.outcome.sandbox = result.sandbox;
+    ended.outcome.json = text(result.json);
     for (std::size_t i = 0; i < result.attachment_count; ++i) {
         const auto& one = *result.attachments[i];
-        outcome.attachments.push_back({text(one.device), text(one.id), text(one.host_address),
-                                       text(one.uuid), text(one.guest_address), one.iommu_group});
+        ended.outcome.attachments.push_back({text(one.device), text(one.id), text(one.host_address),
+                                             text(one.uuid), text(one.guest_address),
+                                             one.iommu_group});
     }
-    return outcome;
+    return ended;
 }
 
 /// What the callback owns. It is called exactly once for each call that returned OK, so it is
 /// the one that frees; and the promise outlives the waiter, who may be gone first.
 struct Waiting {
-    const kata_vfio_entry_t& entry;
-    std::promise<Outcome> promise;
+    std::promise<Ended> promise;
 
     static void finished(void* user_data, const kata_vfio_result_t* result) noexcept {
         const std::unique_ptr<Waiting> self(static_cast<Waiting*>(user_data));
-        // Nothing may throw into the plugin.
+        // Nothing may throw into the plugin; what is left to throw is bad_alloc.
         try {
-            self->promise.set_value(outcome_of(self->entry, *result));
+            self->promise.set_value(ended_of(*result));
         } catch (...) {
             self->promise.set_exception(std::current_exception());
         }
@@ -121,8 +128,8 @@ struct Waiting {
 template <class Submit>
 Outcome call(const kata_vfio_entry_t& entry, kata_vfio_plugin_t* plugin,
              const std::stop_token& stop, const Submit& submit) {
-    auto waiting = std::make_unique<Waiting>(Waiting{entry, {}});
-    auto ended = waiting->promise.get_future();
+    auto waiting = std::make_unique<Waiting>();
+    auto end = waiting->promise.get_future();
     kata_vfio_call_t request = KATA_VFIO_INIT(request);
     request.callback = &Waiting::finished;
     request.user_data = waiting.get();
@@ -130,7 +137,15 @@ Outcome call(const kata_vfio_entry_t& entry, kata_vfio_plugin_t* plugin,
         throw Error(status, entry.status_name(status));
     (void)waiting.release(); // the callback's, which may have had it already
     const std::stop_callback on_stop(stop, [&] { entry.cancel(plugin, request.ticket); });
-    return ended.get();
+    auto ended = end.get();
+    if (ended.status == KATA_VFIO_OK)
+        return std::move(ended.outcome);
+    Error error(ended.status, std::string(entry.status_name(ended.status)) + ": " + ended.message);
+    error.problem = std::move(ended.problem);
+    error.said = std::move(ended.said);
+    error.blocker = std::move(ended.blocker);
+    error.remedy = std::move(ended.remedy);
+    throw error;
 }
 
 } // namespace detail

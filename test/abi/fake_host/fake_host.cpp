@@ -8,6 +8,7 @@
 // nothing), the host is as it was before, and QEMU has no device of it. --interrupt: asked for its
 // bus, QEMU does not answer until the command, which gets a SIGINT, has said "cancelled". --known:
 // a sandbox sb1 of somebody else's is on record, and {socket} is none; the record has to stay.
+#include "runtime-plugin/hosts/cpp/plugin.hpp"
 #include "test/abi/snapshot.hpp"
 #include "test/fixtures/fake_qmp/fake_machine.hpp"
 #include "test/fixtures/fake_root/fake_kernel.hpp"
@@ -126,15 +127,10 @@ int main(int argc, char** argv) {
         replace(argument, "{socket}", known ? root.at("/none").string() : machine.path());
     }
     bool good = true;
-    if (known) {
-        const auto cli = command[0].substr(0, command[0].rfind('/')) + "/kata-vfio";
-        good &= check(run({cli, "--root", root.path().string(), "--config",
-                           root.at("/configuration.toml").string(), "sandbox", "open", "sb1",
-                           "--qmp", machine.path()},
-                          nullptr)
-                              .status == 0,
-                      "the sandbox can't be put on record");
-    }
+    if (known) // COMMAND is HOST PLUGIN ...: by the plugin that it will load
+        katavfio::Plugin(katavfio::Library(command.at(1)), root.at("/configuration.toml").string(),
+                         root.path().string())
+            .open("sb1", machine.path());
     const auto before = abi_test::Snapshot::of(root.path());
     if (interrupt)
         machine.block_on("query-pci");
