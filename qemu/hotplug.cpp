@@ -189,7 +189,8 @@ asio::awaitable<Added> add(Session& session, DeviceLife& life, const VfioDevice&
 asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
                                   std::optional<RootBus> before,
                                   std::function<void(const Plugged&)> sent) {
-    (void)encode_device_add(device); // what is malformed is refused without a question
+    if (!before)
+        (void)encode_device_add(device); // what is malformed is refused without a question
     const bool chosen = device.addr.has_value();
     DeviceLife life(LifeState::absent);
     std::optional<Failure> why;

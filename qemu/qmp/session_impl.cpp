@@ -272,8 +272,8 @@ Failure Session::Impl::timeout_failure(const Command& command, CommandId id) con
 std::shared_ptr<Submitted::State> Session::Impl::submit(Command command) {
     auto submitted = std::make_shared<Submitted::State>(shared_from_this(), socket_.get_executor(),
                                                         std::move(command));
-    // Here it is known by its name; the descriptor goes with the multiplexer's copy.
-    const auto fd = std::exchange(submitted->command.fd, nullptr);
+    // Here it is known by its name; the descriptor goes with the multiplexer's line.
+    auto fd = std::exchange(submitted->command.fd, nullptr);
     if (fsm_.state() == SessionState::lost)
         return submitted;
     if (fd && ::fcntl(fd->get(), F_GETFD) < 0) { // found out by sendmsg it would cost the session
@@ -281,9 +281,9 @@ std::shared_ptr<Submitted::State> Session::Impl::submit(Command command) {
                                     submitted->command.name + " was given no open descriptor");
         return submitted;
     }
-    auto sending = submitted->command;
-    sending.fd = fd;
-    submitted->id = multiplexer_.submit(sending);
+    submitted->command.fd = std::move(fd);
+    submitted->id = multiplexer_.submit(submitted->command);
+    submitted->command.fd = nullptr;
     pending_.emplace(submitted->id, submitted);
     flush();
     return submitted;

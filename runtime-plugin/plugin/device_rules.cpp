@@ -137,6 +137,18 @@ std::string remedy_for(const Node& node, const std::string& cgroup) {
            " rw where a systemd unit has the cgroup";
 }
 
+NodeReach refused_reach(Failure why) {
+    NodeReach reach;
+    reach.refused = std::move(why);
+    return reach;
+}
+
+NodeReach unknown_reach(std::string why) {
+    NodeReach reach;
+    reach.unknown = std::move(why);
+    return reach;
+}
+
 NodeReach reach_by_programs(const vfio::HostRoot& root, const DevicePrograms& programs,
                             std::int64_t pid, const fs::path& top, const std::string& cgroup,
                             const std::string& wanted) {
@@ -157,6 +169,7 @@ NodeReach reach_by_programs(const vfio::HostRoot& root, const DevicePrograms& pr
         no_answer("the device programs of cgroup " + cgroup + " can't be asked for", error);
     }
     // As most often there is none, and nothing more to be looked up.
+    reach.unrestricted = ids.empty() && reach.unknown.empty();
     const auto needed = ids.empty() ? std::vector<Node>() : needed_nodes(root, wanted);
     for (const auto id : ids) {
         const auto number = "device program " + std::to_string(id);
@@ -230,17 +243,21 @@ NodeReach reach_of_node(const vfio::HostRoot& root, std::int64_t pid, const std:
     const auto cgroups = cgroups_of(root, pid);
     if (cgroups.devices)
         if (auto refused = refused_by_rules(root, pid, *cgroups.devices, node))
-            return {std::move(refused), {}, false};
+            return refused_reach(std::move(*refused));
+    NodeReach reach;
+    reach.unrestricted = !cgroups.devices;
     if (!cgroups.unified)
-        return {};
+        return reach;
     const auto top = unified_top(root);
-    if (!top) // a host of version 1 alone lists the root all the same
-        return {{},
-                *cgroups.unified == "/" ? "" : "no cgroup2 file system is at /sys/fs/cgroup",
-                false};
+    if (!top && *cgroups.unified == "/") // a host of version 1 alone lists the root all the same
+        return reach;
+    if (!top)
+        return unknown_reach("no cgroup2 file system is at /sys/fs/cgroup");
     if (cgroups.unified->starts_with("/.."))
-        return {{}, "its cgroup " + *cgroups.unified + " is outside this process's own", false};
-    return reach_by_programs(root, programs, pid, *top, *cgroups.unified, node);
+        return unknown_reach("its cgroup " + *cgroups.unified + " is outside this process's own");
+    reach = reach_by_programs(root, programs, pid, *top, *cgroups.unified, node);
+    reach.unrestricted = reach.unrestricted && !cgroups.devices;
+    return reach;
 }
 
 } // namespace kata_vfio::plugin

@@ -34,6 +34,8 @@ struct NodeReach {
     std::string unknown;
     /// It is because this process may not ask, which the next sandbox won't change.
     bool forbidden = false;
+    /// There are neither rules nor programs: so it is for every node, until somebody makes some.
+    bool unrestricted = false;
 };
 
 /// Whether a process may open `node` (a group's, by its host path) and the container's node

@@ -33,6 +33,13 @@ json::object attachment_json(const std::string& sandbox, const Attachment& attac
     return object;
 }
 
+json::array attachments_json(const Outcome& outcome) {
+    json::array attachments;
+    for (const auto& [id, attachment] : outcome.attachments)
+        attachments.push_back(attachment_json(id, attachment));
+    return attachments;
+}
+
 json::object failure_json(const Failure& failure) {
     json::object object{{"status", static_cast<int>(failure.code())},
                         {"name", name(failure.code())},

@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include <exception>
@@ -31,6 +32,8 @@ Failure failure_from(const std::exception_ptr& error);
 
 /// docs/json.md, "attachment": what attach, detach and list report.
 boost::json::object attachment_json(const std::string& sandbox, const Attachment&);
+/// Of all that the outcome has.
+boost::json::array attachments_json(const Outcome&);
 /// docs/json.md, "error".
 boost::json::object failure_json(const Failure&);
 /// docs/json.md, "sandbox".

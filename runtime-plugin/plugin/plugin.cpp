@@ -41,13 +41,6 @@ std::string printable(const std::string& device) {
     return escaped.substr(1, escaped.size() - 2);
 }
 
-boost::json::array attachments_json(const Outcome& outcome) {
-    boost::json::array attachments;
-    for (const auto& [id, attachment] : outcome.attachments)
-        attachments.push_back(attachment_json(id, attachment));
-    return attachments;
-}
-
 asio::awaitable<Outcome> run_operation(std::function<asio::awaitable<Outcome>(const Caller&)> body,
                                        Caller caller) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
@@ -222,10 +215,6 @@ void Plugin::attach(std::shared_ptr<Sandbox> sandbox, Sandbox::AttachRequest req
         std::exception_ptr error;
         try {
             auto outcome = co_await sandbox->attach(request, caller);
-            if (!request.dry_run) {
-                outcome.json = {{"sandbox", sandbox->id()},
-                                {"attachments", attachments_json(outcome)}};
-            }
             co_return outcome;
         } catch (...) {
             error = std::current_exception();

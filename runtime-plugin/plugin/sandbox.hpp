@@ -161,9 +161,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
                          const Caller& caller);
     void take_host_step(Journal& journal, Target& target, const SandboxState& state,
                         const Caller& caller);
-    /// Refuses a group's node that QEMU's cgroup does not let it open.
-    void require_reach(const Target& target, const SandboxState& state);
     // sandbox_node.cpp
+    /// Refuses a group's node that QEMU's cgroup does not let it open.
+    void require_reach(const Target& target);
+    /// QEMU may not open the node: throws with what forbids it, where that can be told.
+    boost::asio::awaitable<void> explain_denial(const Target& target);
     /// QEMU's user can open the node of the target after it, or it throws; nothing for a QEMU that
     /// opens all of them. Blocks for udev, for a node that has just been made.
     void open_node_to_qemu(Journal& journal, Target& target, const std::vector<Target>& targets,
@@ -265,7 +267,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     std::optional<qemu::Capabilities> capabilities_;
     /// Whether that QEMU has KVM; asked for by the first attach.
     std::optional<bool> kvm_;
-    bool told_reach_ = false;    ///< that QEMU's cgroup can't be judged; told once
+    bool told_reach_ = false; ///< that QEMU's cgroup can't be judged; told once
+    /// Nothing kept that process from any node when it was last looked at: not looked at again
+    /// until QEMU is denied one.
+    bool unrestricted_ = false;
     bool iommufd_added_ = false; ///< our iommufd object is in the QEMU connected to
     std::unique_ptr<qemu::Proxy> proxy_;
     std::set<std::string> taints_;  ///< told by the proxy since it was opened

@@ -5,7 +5,6 @@
 #include "qemu/inventory.hpp"
 #include "qemu/pci_slots.hpp"
 #include "runtime-plugin/plugin/crash_point.hpp"
-#include "runtime-plugin/plugin/device_rules.hpp"
 #include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/limits.hpp"
 #include "runtime-plugin/plugin/note.hpp"
@@ -67,7 +66,8 @@ asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const Attac
             outcome.json = plan(targets, bus);
             co_return outcome;
         }
-        // The new state is written while QEMU works, and put in its place when it has.
+        // The new state is written while QEMU works, and put in its place when it has; the answer
+        // is made meanwhile too.
         std::optional<Replacement> record;
         std::exception_ptr unwritten;
         auto attached = state;
@@ -75,9 +75,13 @@ asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const Attac
             unwritten = nullptr; // it runs again when another slot is tried
             try {
                 attached = state;
-                for (auto& attachment : attachments_of(targets))
+                outcome.attachments.clear();
+                for (auto& attachment : attachments_of(targets)) {
+                    outcome.attachments.emplace_back(id_, attachment);
                     attached.attachments.push_back(std::move(attachment));
+                }
                 record.emplace(prepare_state(context_.state.sandbox(id_), attached));
+                outcome.json = {{"sandbox", id_}, {"attachments", attachments_json(outcome)}};
             } catch (...) {
                 unwritten = std::current_exception();
             }
@@ -88,8 +92,6 @@ asio::awaitable<Outcome> Sandbox::attach_locked(SandboxState& state, const Attac
         commit(*record, attached);
         crash_point(CrashPoint::attach_recorded);
         state = std::move(attached);
-        for (auto& attachment : attachments_of(targets))
-            outcome.attachments.emplace_back(id_, std::move(attachment));
     } catch (...) {
         error = std::current_exception();
     }
@@ -250,25 +252,8 @@ void Sandbox::take_host_steps(Journal& journal, std::vector<Target>& targets,
         if (host_offers_iommufd())
             target.cdev = vfio::cdev_node(context_.root, target.attachment.sysfsdev).has_value();
         open_node_to_qemu(journal, target, targets, state, caller);
-        require_reach(target, state);
+        require_reach(target);
     }
-}
-
-void Sandbox::require_reach(const Target& target, const SandboxState& state) {
-    const auto& group = target.attachment.iommu_group;
-    if (!group || target.cdev) // by its own node, where QEMU takes that
-        return;
-    const auto reach =
-        reach_of_node(context_.root, state.qemu_pid, "/dev/vfio/" + std::to_string(*group));
-    if (reach.refused)
-        throw Failure(*reach.refused);
-    if (reach.unknown.empty() || std::exchange(told_reach_, true))
-        return;
-    const auto text = "sandbox " + id_ + ": whether QEMU's cgroup lets it open /dev/vfio/" +
-                      std::to_string(*group) + " is not known: " + reach.unknown;
-    const auto level = reach.forbidden ? LogLevel::info : LogLevel::warning;
-    context_.inbox.post(
-        [self = shared_from_this(), level, text] { self->context_.log(level, text); });
 }
 
 void Sandbox::make_vgpu(Journal& journal, Target& target, const SandboxState& state,

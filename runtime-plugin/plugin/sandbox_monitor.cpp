@@ -124,6 +124,7 @@ void Sandbox::gave_up(const Failure& why) {
 void Sandbox::remember_process(const SandboxState& state) {
     qemu_pid_ = state.qemu_pid;
     qemu_start_ = state.qemu_start;
+    unrestricted_ = false;
     // Here once, and not at each attach: by its first answer QEMU has changed to its user (-runas).
     qemu_user_ = read_credentials(context_.root, qemu_pid_);
     if (qemu_user_ && qemu_user_->overrides)

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of an attach that sees to it that QEMU's user may open the group's node.
+// The part of an attach that sees to it that QEMU may open the group's node: its user, and its
+// cgroup.
 #include "runtime-plugin/plugin/crash_point.hpp"
+#include "runtime-plugin/plugin/device_rules.hpp"
+#include "runtime-plugin/plugin/host_call.hpp"
 #include "runtime-plugin/plugin/node_rights.hpp"
 #include "runtime-plugin/plugin/sandbox.hpp"
 #include "vfio/vfio_node.hpp"
 #include "vfio/wait_path.hpp"
 
 namespace kata_vfio::plugin {
+namespace asio = boost::asio;
 namespace {
 
 /// The node that another attachment of the sandbox's has had lent already, or another target of
@@ -82,6 +86,30 @@ void Sandbox::open_node_to_qemu(Journal& journal, Target& target,
         throw refusal(user, *still,
                       "its mode does not let even its owner read and write: chmod u+rw " +
                           still->path);
+}
+
+void Sandbox::require_reach(const Target& target) {
+    const auto& group = target.attachment.iommu_group;
+    if (!group || target.cdev || unrestricted_) // by its own node, where QEMU takes that
+        return;
+    const auto node = "/dev/vfio/" + std::to_string(*group);
+    const auto reach = reach_of_node(context_.root, qemu_pid_, node);
+    if (reach.refused)
+        throw Failure(*reach.refused);
+    unrestricted_ = reach.unrestricted;
+    if (reach.unknown.empty() || std::exchange(told_reach_, true))
+        return;
+    const auto text = "sandbox " + id_ + ": whether QEMU's cgroup lets it open " + node +
+                      " is not known: " + reach.unknown;
+    const auto level = reach.forbidden ? LogLevel::info : LogLevel::warning;
+    context_.inbox.post(
+        [self = shared_from_this(), level, text] { self->context_.log(level, text); });
+}
+
+asio::awaitable<void> Sandbox::explain_denial(const Target& target) {
+    unrestricted_ = false;
+    auto look = [&] { require_reach(target); };
+    co_await on_host(context_.host_pool, look);
 }
 
 } // namespace kata_vfio::plugin

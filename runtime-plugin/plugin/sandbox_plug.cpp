@@ -50,13 +50,21 @@ asio::awaitable<void> Sandbox::plug(Journal& journal, std::vector<Target>& targe
                     all_sent();
             };
             std::optional<qemu::HotplugFailure> refused;
+            std::optional<qemu::HotplugFailure> denied;
             try {
                 plugged = co_await plug_one(journal, device, cdevs, known, sent);
             } catch (const qemu::HotplugFailure& failure) {
+                if (failure.code() == Errc::permission_denied && unrestricted_)
+                    denied = failure;
                 // Not every QEMU takes functions one by one: nothing of the set is in yet.
-                if (!slot || !begins_slot || failure.left() != qemu::DeviceState::absent)
+                else if (!slot || !begins_slot || failure.left() != qemu::DeviceState::absent)
                     throw;
-                refused = failure;
+                else
+                    refused = failure;
+            }
+            if (denied) {
+                co_await explain_denial(target); // somebody has made rules since
+                throw qemu::HotplugFailure(*denied);
             }
             if (refused) {
                 context_.log(LogLevel::warning, "sandbox " + id_ +

@@ -24,7 +24,7 @@ namespace {
 const std::string removed_prefix = ".removed-";
 constexpr std::string_view state_name = "state.json";
 
-UniqueFd open_lock(const fs::path& path) {
+UniqueFd open_lock(const std::string& path) {
     return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }
 
@@ -38,7 +38,7 @@ bool flock_fd(int fd, int how) {
 
 /// Whether the locked file is still the one the path names: its directory may have been removed,
 /// and made again, between our open and our lock.
-bool still_there(int fd, const fs::path& path) {
+bool still_there(int fd, const std::string& path) {
     struct stat ours {
     }, named{};
     return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
@@ -99,21 +99,22 @@ void StateDir::ensure(const fs::path& directory) const {
 }
 
 FileLock StateDir::lock() const {
-    const auto open = [&] { return open_lock(path_ / "lock"); };
+    const auto path = path_.native() + "/lock";
+    const auto open = [&] { return open_lock(path); };
     auto fd = open();
     if (!fd && errno == ENOENT) {
         ensure(path_);
         fd = open();
     }
     if (!fd)
-        throw host_failure(errno, "can't open the lock " + (path_ / "lock").string());
+        throw host_failure(errno, "can't open the lock " + path);
     if (!flock_fd(fd.get(), LOCK_EX))
-        throw host_failure(errno, "can't take the lock " + (path_ / "lock").string());
+        throw host_failure(errno, "can't take the lock " + path);
     return FileLock(std::move(fd));
 }
 
 FileLock StateDir::lock_sandbox(const std::string& id) const {
-    const auto path = sandbox(id) / "lock";
+    const auto path = sandboxes_ + id + "/lock";
     for (;;) {
         auto fd = open_lock(path);
         if (!fd && errno == ENOENT) {
@@ -121,10 +122,10 @@ FileLock StateDir::lock_sandbox(const std::string& id) const {
             continue;
         }
         if (!fd)
-            throw host_failure(errno, "can't open the lock " + path.string());
+            throw host_failure(errno, "can't open the lock " + path);
         if (!flock_fd(fd.get(), LOCK_EX | LOCK_NB)) {
             if (errno != EWOULDBLOCK)
-                throw host_failure(errno, "can't take the lock " + path.string());
+                throw host_failure(errno, "can't take the lock " + path);
             const auto holder = read_file(path, 64).value_or("");
             throw Failure(Errc::sandbox_busy, "another process is changing sandbox " + id)
                 .blocked_by(trim(holder).empty() ? "a process that did not say who it is"

@@ -24,10 +24,12 @@ namespace kata_vfio::plugin {
 /// Root-only (0700). Made when first needed, not before: a refused request leaves nothing.
 class StateDir {
   public:
-    explicit StateDir(std::filesystem::path path) : path_(std::move(path)) {}
+    explicit StateDir(std::filesystem::path path)
+        : path_(std::move(path)), sandboxes_((path_ / "sandboxes" / "").native()) {}
 
     const std::filesystem::path& path() const noexcept { return path_; }
-    std::filesystem::path sandbox(const std::string& id) const { return path_ / "sandboxes" / id; }
+    /// Put together as text: joining paths part by part was a sixth of what an attach computes.
+    std::filesystem::path sandbox(const std::string& id) const { return sandboxes_ + id; }
     std::filesystem::path claims() const { return path_ / "claims"; }
     std::filesystem::path bound() const { return path_ / "bound"; }
     std::filesystem::path quarantine() const { return path_ / "quarantine"; }
@@ -69,6 +71,7 @@ class StateDir {
     void clear_removed_but(const std::filesystem::path& one) const;
 
     std::filesystem::path path_;
+    std::string sandboxes_; ///< with the separator
 };
 
 } // namespace kata_vfio::plugin

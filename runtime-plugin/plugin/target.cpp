@@ -98,8 +98,7 @@ struct Resolver {
     void require_gvt_fits(const std::string& type) const;
     void require_allowed(const std::vector<std::string>& patterns, const std::string& name,
                          std::string_view what, std::string_view key) const;
-    void require_free(const std::string& name, const std::string& claim,
-                      std::optional<int> group) const;
+    void require_free(Kind kind, const std::string& name, std::optional<int> group) const;
 };
 
 void Resolver::require_allowed(const std::vector<std::string>& patterns, const std::string& name,
@@ -110,8 +109,7 @@ void Resolver::require_allowed(const std::vector<std::string>& patterns, const s
             .remedy("choose one that matches, or extend the list in the configuration");
 }
 
-void Resolver::require_free(const std::string& name, const std::string& claim,
-                            std::optional<int> group) const {
+void Resolver::require_free(Kind kind, const std::string& name, std::optional<int> group) const {
     bool group_is_ours = false;
     for (const auto& attached : sandbox.attachments) {
         if ((attached.kind == Kind::mdev ? attached.uuid : attached.host_address) == name)
@@ -122,8 +120,8 @@ void Resolver::require_free(const std::string& name, const std::string& claim,
                 .remedy("detach it first if it is to be attached anew");
         group_is_ours |= group && attached.iommu_group == group;
     }
-    std::vector<std::string> names{claim};
-    if (group)
+    std::vector<std::string> names{kind == Kind::mdev ? mdev_claim(name) : function_claim(name)};
+    if (group && kind == Kind::pci) // a vGPU has a group to itself, and claims none
         names.push_back(group_claim(*group));
     for (const auto& claimed : names)
         if (const auto owner = claims.owner(claimed); owner && *owner != sandbox.id)
@@ -177,7 +175,7 @@ Target Resolver::function(const vfio::PciAddress& address, int group) const {
     const auto found = vfio::read_function(root, address);
     const auto name = address.text();
     require_allowed(policy.allowed_devices, name, "device", "allowed_devices");
-    require_free(name, function_claim(name), group);
+    require_free(Kind::pci, name, group);
     if (!found.on_vfio) {
         auto vgpus = vfio::mediated_devices(root, address);
         for (auto& uuid : vgpus)
@@ -204,7 +202,7 @@ Target Resolver::existing_mdev(const mdev::Uuid& uuid) const {
             .remedy("wait until its holder has let it go, and make a new one");
     require_allowed(policy.allowed_types, found.type, "mdev type", "allowed_types");
     require_allowed(policy.allowed_parents, found.parent, "parent", "allowed_parents");
-    require_free(uuid.text(), mdev_claim(uuid.text()), found.iommu_group);
+    require_free(Kind::mdev, uuid.text(), found.iommu_group);
     require_gvt_fits(found.type);
 
     Target target;

@@ -77,9 +77,9 @@ class Place {
         return ::lstat(node.c_str(), &info) == 0 ? std::optional(info.st_uid) : std::nullopt;
     }
 
-    /// Exit status, or minus the signal; `environment` is KEY=VALUE.
+    /// Exit status, or minus the signal; `environment` is KEY=VALUE, `errors` an open descriptor.
     int run(const Words& words, const Words& environment = {},
-            const std::function<void()>& meanwhile = {}) const {
+            const std::function<void()>& meanwhile = {}, int errors = -1) const {
         Words all{test::crash_child, library_path(), config.string(), root.path().string(),
                   machine.path()};
         all.insert(all.end(), words.begin(), words.end());
@@ -97,7 +97,10 @@ class Place {
         // Not fork: the whole of a sanitizer's memory map would be copied.
         posix_spawn_file_actions_t quiet;
         ::posix_spawn_file_actions_init(&quiet);
-        ::posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        if (errors >= 0)
+            ::posix_spawn_file_actions_adddup2(&quiet, errors, STDERR_FILENO);
+        else
+            ::posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
         pid_t child = 0;
         const int error =
             ::posix_spawn(&child, arguments[0], &quiet, nullptr, arguments.data(), env.data());

@@ -72,6 +72,7 @@ TEST_F(Reach, ByTheRulesOfVersionOne) {
     root.write("/proc/4711/cgroup", "4:memory:/kata/s1\n2:devices:/kata/s1\n0::/\n");
     const auto rules = "/sys/fs/cgroup/devices/kata/s1/devices.list";
     EXPECT_FALSE(ask().refused); // no list: can't be told
+    EXPECT_FALSE(ask().unrestricted);
     root.write(rules, "c 10:196 rwm\nc 241:7 rwm\n");
     EXPECT_FALSE(ask().refused);
     root.write(rules, "c 10:196 rwm\nc 241:8 rwm\n");
@@ -93,6 +94,7 @@ TEST_F(Reach, ByTheProgramsOfVersionTwo) {
     unified("/kata.slice/qemu-s1.scope");
     EXPECT_FALSE(ask().refused); // nobody has attached one
     EXPECT_EQ(ask().unknown, "");
+    EXPECT_TRUE(ask().unrestricted);
     attach("/kata.slice/qemu-s1.scope", 17, systemd_program({{'c', 10, 196, 6}, {'c', 241, 8, 6}}));
     auto reach = ask();
     ASSERT_TRUE(reach.refused);
