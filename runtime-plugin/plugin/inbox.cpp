@@ -35,9 +35,11 @@ void Inbox::listen() {
                           [this](const boost::system::error_code& error, std::size_t) {
                               if (error)
                                   return;
-                              // First, so that what the work brings is heard of.
-                              listen();
                               run_all();
+                              // A ring meanwhile is counted: the read that listening begins with
+                              // finds it, and the work has not waited for that read.
+                              if (!closed_)
+                                  listen();
                           });
 }
 
@@ -54,6 +56,7 @@ void Inbox::run_all() {
 }
 
 void Inbox::close() {
+    closed_ = true;
     run_all();
     bell_.cancel();
 }

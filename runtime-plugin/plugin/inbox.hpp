@@ -56,6 +56,7 @@ class Inbox {
     std::vector<std::unique_ptr<Item>> items_;
     boost::asio::posix::stream_descriptor bell_; ///< an eventfd, rung when there was no item
     std::uint64_t rings_ = 0;
+    bool closed_ = false;
 };
 
 } // namespace kata_vfio::plugin
