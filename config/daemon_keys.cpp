@@ -69,4 +69,6 @@ std::vector<Key> daemon_keys() {
     };
 }
 
+#undef SLOT
+
 } // namespace kata_vfio::config

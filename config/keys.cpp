@@ -225,6 +225,8 @@ std::vector<Key> runtime_keys() {
     };
 }
 
+#undef SLOT
+
 std::vector<Key> all_keys() {
     std::vector<Key> rows;
     for (auto part : {hypervisor_keys(), runtime_keys(), vfio_keys(), daemon_keys()})

@@ -15,7 +15,7 @@ namespace {
 
 // libstdc++'s compiler recurses per parenthesis: some ten thousand of them are the end of the
 // stack.
-constexpr std::size_t longest = 512;
+constexpr std::size_t longest_pattern = 512;
 
 // As Go's, this matcher does not backtrack: "([a-z]+)*_" would take 2^128 steps for a pod's name of
 // 128 letters. The price is the same as Go's too, no back-references.
@@ -24,9 +24,9 @@ constexpr auto grammar = std::regex::ECMAScript | std::regex_constants::__polyno
 } // namespace
 
 std::string regex_problem(const std::string& pattern) {
-    if (pattern.size() > longest)
-        return kata_vfio::quoted(pattern) + " is longer than the " + std::to_string(longest) +
-               " bytes a regular expression may have";
+    if (pattern.size() > longest_pattern)
+        return kata_vfio::quoted(pattern) + " is longer than the " +
+               std::to_string(longest_pattern) + " bytes a regular expression may have";
     try {
         const std::regex compiled(pattern, grammar);
         return {};

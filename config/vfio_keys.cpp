@@ -270,6 +270,8 @@ std::vector<Key> timeout_keys() {
     };
 }
 
+#undef SLOT
+
 } // namespace
 
 std::vector<Key> vfio_keys() {

@@ -47,14 +47,6 @@ bool has_branch(const json::value& schema, std::string_view command, std::string
     return variants && find(*variants, "case", branch);
 }
 
-asio::awaitable<json::value> answer(Session& session, Submitted submitted) {
-    try {
-        co_return co_await session.finish(std::move(submitted));
-    } catch (const QmpFailure&) {
-    }
-    co_return nullptr;
-}
-
 Command list_vfio_pci() {
     return Command("device-list-properties", {{"typename", "vfio-pci"}});
 }
@@ -76,8 +68,8 @@ CapabilityProbe::CapabilityProbe(Session& session)
       properties_(session.submit(list_vfio_pci())) {}
 
 asio::awaitable<Capabilities> CapabilityProbe::finish() {
-    const auto schema = co_await answer(session_, std::move(schema_));
-    const auto properties = co_await answer(session_, std::move(properties_));
+    const auto schema = co_await finish_or_null(session_, std::move(schema_));
+    const auto properties = co_await finish_or_null(session_, std::move(properties_));
     co_return parse_capabilities(schema, properties);
 }
 

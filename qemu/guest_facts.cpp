@@ -30,14 +30,6 @@ std::optional<std::uint64_t> number_at(const json::value& value, std::string_vie
     return std::nullopt;
 }
 
-asio::awaitable<json::value> answer(Session& session, Submitted submitted) {
-    try {
-        co_return co_await session.finish(std::move(submitted));
-    } catch (const QmpFailure&) { // no balloon, a QEMU without the command: it does not say
-    }
-    co_return nullptr;
-}
-
 } // namespace
 
 std::optional<bool> parse_kvm(const json::value& query_kvm) {
@@ -93,7 +85,7 @@ GuestProbe::GuestProbe(Session& session, About about) : session_(session) {
 asio::awaitable<GuestFacts> GuestProbe::finish() {
     std::vector<json::value> said;
     for (auto& each : asked_) {
-        auto value = co_await answer(session_, std::move(each));
+        auto value = co_await finish_or_null(session_, std::move(each));
         said.push_back(std::move(value));
     }
     GuestFacts facts;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/inventory.hpp"
 
+#include "qemu/text_member.hpp"
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
@@ -12,13 +14,8 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 namespace {
 
-std::string text(const json::object& object, std::string_view key) {
-    const auto* value = object.if_contains(key);
-    return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 /// nullopt for what is no number of 0 to `most`.
-std::optional<unsigned> number(const json::object& object, std::string_view key, unsigned most) {
+std::optional<unsigned> number_to(const json::object& object, std::string_view key, unsigned most) {
     const auto* value = object.if_contains(key);
     const auto* read = value ? value->if_int64() : nullptr;
     if (!read || *read < 0 || *read > most)
@@ -27,9 +24,9 @@ std::optional<unsigned> number(const json::object& object, std::string_view key,
 }
 
 std::string address_of(const json::object& function) {
-    const auto bus = number(function, "bus", 255);
-    const auto slot = number(function, "slot", 31);
-    const auto index = number(function, "function", 7);
+    const auto bus = number_to(function, "bus", 255);
+    const auto slot = number_to(function, "slot", 31);
+    const auto index = number_to(function, "function", 7);
     if (!bus || !slot || !index)
         return {};
     char buffer[16];
@@ -60,7 +57,7 @@ std::vector<Function> functions_of(const json::value& query_pci) {
             const auto* function = entry.if_object();
             if (!function)
                 continue;
-            if (auto id = text(*function, "qdev_id"); !id.empty())
+            if (auto id = text_member(*function, "qdev_id"); !id.empty())
                 out.push_back({std::move(id), address_of(*function)});
             const auto* bridge = function->if_contains("pci_bridge");
             if (bridge && bridge->is_object())
@@ -83,11 +80,11 @@ std::vector<Peripheral> parse_peripherals(const json::value& qom_list) {
         const auto* object = item.if_object();
         if (!object)
             continue;
-        auto type = text(*object, "type");
+        auto type = text_member(*object, "type");
         if (!type.starts_with(child) || !type.ends_with('>'))
             continue;
         type = type.substr(child.size(), type.size() - child.size() - 1);
-        if (auto name = text(*object, "name"); !name.empty())
+        if (auto name = text_member(*object, "name"); !name.empty())
             out.push_back({std::move(name), std::move(type)});
     }
     return out;

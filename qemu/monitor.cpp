@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/monitor.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "qemu/use_tuple.hpp"
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -15,7 +16,6 @@ namespace asio = boost::asio;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 void stamp(Event& event) {
     using namespace std::chrono;

@@ -2,6 +2,7 @@
 #include "qemu/pci_slots.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/text_member.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -21,11 +22,6 @@ T number(const json::object& object, std::string_view key, T most) {
     return read && *read >= 0 && *read <= most ? static_cast<T>(*read) : T{};
 }
 
-std::string text(const json::object& object, std::string_view key) {
-    const auto* value = object.if_contains(key);
-    return value && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 const json::object* member(const json::object& object, std::string_view key) {
     const auto* value = object.if_contains(key);
     return value ? value->if_object() : nullptr;
@@ -39,7 +35,7 @@ std::string hex(std::uint64_t value, int digits) {
 
 RootBusDevice parse_device(const json::object& entry) {
     RootBusDevice out;
-    out.qdev_id = text(entry, "qdev_id");
+    out.qdev_id = text_member(entry, "qdev_id");
     out.slot = number(entry, "slot", RootBus::last_slot);
     out.function = number(entry, "function", 7u);
     if (const auto* id = member(entry, "id")) {
@@ -48,7 +44,7 @@ RootBusDevice parse_device(const json::object& entry) {
     }
     if (const auto* info = member(entry, "class_info")) {
         out.class_code = number<std::uint16_t>(*info, "class", UINT16_MAX);
-        out.class_text = text(*info, "desc");
+        out.class_text = text_member(*info, "desc");
     }
     return out;
 }

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/unplug_fsm.hpp"
 
+#include "config/base/overloaded.hpp"
+
 #include <algorithm>
 
 namespace kata_vfio::qemu {
-namespace {
-
-template <class... F>
-struct Overloaded : F... {
-    using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>; // clang 16 wants it written
-
-} // namespace
-
 UnplugFsm::UnplugFsm(std::string id, std::chrono::milliseconds deadline,
                      std::chrono::milliseconds resend, LifeState known)
     : id_(std::move(id)), limit_(deadline), resend_(resend), life_(known) {}

@@ -24,6 +24,12 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
+std::vector<std::string_view> words(std::string_view line) {
+    auto all = split(line, ' ');
+    std::erase_if(all, [](auto word) { return word.empty(); });
+    return all;
+}
+
 std::string join_words(const std::vector<std::string>& words, std::string_view last) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {

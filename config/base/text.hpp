@@ -13,6 +13,9 @@ std::string_view trim(std::string_view text) noexcept;
 /// The pieces between `separator`; empty pieces are kept, so "a,,b" gives three.
 std::vector<std::string_view> split(std::string_view text, char separator);
 
+/// What stands between the spaces of a line; none of them is empty.
+std::vector<std::string_view> words(std::string_view line);
+
 /// "a, b and c" for a sentence; "" when empty.
 std::string join_words(const std::vector<std::string>& words, std::string_view last = " and ");
 

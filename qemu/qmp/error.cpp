@@ -8,7 +8,7 @@ namespace {
 
 /// Matches when every fragment that is not "" occurs in the text, in this order. First row wins, so
 /// the precise stand before the general.
-struct Row {
+struct Pattern {
     std::string_view first, second;
     Classified meaning;
 };
@@ -24,7 +24,7 @@ constexpr std::string_view node_denied =
 // Strings of QEMU 7.2 and 10.0: hw/vfio/{pci,common,container,helpers,display}.c, hw/pci/pci.c,
 // softmmu/qdev-monitor.c, hw/acpi/pcihp.c. Match on fragments: the vfio ones begin with "vfio NAME:
 // ".
-constexpr auto rows = std::to_array<Row>({
+constexpr auto patterns = std::to_array<Pattern>({
     // vfio-pci's realize
     {"No provided host device", "", {Errc::invalid_argument, {}, "name the device with sysfsdev"}},
     {"no such host device",
@@ -160,7 +160,7 @@ constexpr auto rows = std::to_array<Row>({
      {Errc::qemu_refused, {}, "this monitor is restricted: use QEMU's own socket"}},
 });
 
-constexpr bool matches(const Row& row, std::string_view text) noexcept {
+constexpr bool matches(const Pattern& row, std::string_view text) noexcept {
     const auto at = text.find(row.first);
     return at != std::string_view::npos &&
            text.find(row.second, at + row.first.size()) != std::string_view::npos;
@@ -169,7 +169,7 @@ constexpr bool matches(const Row& row, std::string_view text) noexcept {
 } // namespace
 
 Classified classify(std::string_view command, std::string_view error_class, std::string_view desc) {
-    for (const auto& row : rows)
+    for (const auto& row : patterns)
         if (matches(row, desc))
             return row.meaning;
     if (error_class == "DeviceNotFound" && command == "device_del")

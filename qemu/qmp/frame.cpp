@@ -6,10 +6,6 @@ namespace {
 
 constexpr std::size_t excerpt = 256; ///< kept of a message that is over a limit
 
-constexpr bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 } // namespace
 
 void FrameSplitter::feed(std::string_view bytes) {
@@ -38,7 +34,7 @@ std::optional<Frame> FrameSplitter::next() {
         if (in_stray_) {
             in_stray_ = c != '\n';
             begin_ = ++scan_;
-        } else if (is_space(c)) {
+        } else if (is_json_space(c)) {
             begin_ = ++scan_;
         } else {
             const auto end = buffer_.find_first_of("\n{[", scan_);

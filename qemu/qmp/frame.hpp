@@ -8,6 +8,11 @@
 
 namespace kata_vfio::qemu {
 
+/// White space between the tokens of JSON (RFC 8259, section 2).
+constexpr bool is_json_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /// What one message of the peer may cost us. QEMU's largest ordinary reply, query-qmp-schema, is
 /// about 240 KB; its own parser's depth limit is 1024 (qobject/json-streamer.c).
 struct FrameLimits {

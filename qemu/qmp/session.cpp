@@ -183,4 +183,12 @@ const Multiplexer::Counters& Session::counters() const noexcept {
     return impl_->multiplexer_.counters();
 }
 
+asio::awaitable<boost::json::value> finish_or_null(Session& session, Submitted submitted) {
+    try {
+        co_return co_await session.finish(std::move(submitted));
+    } catch (const QmpFailure&) {
+    }
+    co_return nullptr;
+}
+
 } // namespace kata_vfio::qemu

@@ -155,4 +155,8 @@ class Session {
     std::shared_ptr<Impl> impl_;
 };
 
+/// Session::finish() of a query whose answer is optional: null where QEMU refuses it or has no such
+/// command. The session has to outlive it.
+boost::asio::awaitable<boost::json::value> finish_or_null(Session& session, Submitted submitted);
+
 } // namespace kata_vfio::qemu

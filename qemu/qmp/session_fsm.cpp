@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/qmp/session_fsm.hpp"
 
+#include "config/base/overloaded.hpp"
 #include "config/base/text.hpp"
 
 #include <cerrno>
@@ -9,13 +10,6 @@
 
 namespace kata_vfio::qemu {
 namespace {
-
-template <class... F>
-struct Overloaded : F... {
-    using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>; // clang 16 wants it written
 
 Failure connect_failure(int error, const std::string& where) {
     switch (error) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qemu/qmp/session_impl.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include "qemu/use_tuple.hpp"
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -19,11 +20,7 @@
 namespace kata_vfio::qemu {
 namespace asio = boost::asio;
 namespace json = boost::json;
-namespace {
-
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
-
-} // namespace
+namespace {} // namespace
 
 asio::awaitable<void> Session::Impl::open(event::ConnectReturned connected) {
     const auto self = shared_from_this();

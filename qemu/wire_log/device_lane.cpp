@@ -15,21 +15,21 @@ std::string_view text_at(const boost::json::object& object, std::string_view key
 
 } // namespace
 
-std::string_view name(DeviceLife state) noexcept {
+std::string_view name(LaneState state) noexcept {
     switch (state) {
-    case DeviceLife::plugging:
+    case LaneState::plugging:
         return "plugging";
-    case DeviceLife::present:
+    case LaneState::present:
         return "present";
-    case DeviceLife::unplug_pending:
+    case LaneState::unplug_pending:
         return "unplug pending";
-    case DeviceLife::gone:
+    case LaneState::gone:
         return "gone";
     }
     return "";
 }
 
-std::ostream& operator<<(std::ostream& out, DeviceLife state) {
+std::ostream& operator<<(std::ostream& out, LaneState state) {
     return out << name(state);
 }
 
@@ -51,14 +51,14 @@ DeviceLane& DeviceLanes::lane(const std::string& device) {
     return lanes_[found->second];
 }
 
-std::optional<DeviceLife> DeviceLanes::state(const std::string& device) const {
+std::optional<LaneState> DeviceLanes::state(const std::string& device) const {
     const auto found = index_.find(device);
     if (found == index_.end() || lanes_[found->second].phases.empty())
         return std::nullopt;
     return lanes_[found->second].phases.back().state;
 }
 
-void DeviceLanes::enter(const std::string& device, DeviceLife state, std::int64_t us,
+void DeviceLanes::enter(const std::string& device, LaneState state, std::int64_t us,
                         std::string cause) {
     auto& phases = lane(device).phases;
     if (!phases.empty()) {
@@ -71,53 +71,53 @@ void DeviceLanes::enter(const std::string& device, DeviceLife state, std::int64_
 
 void DeviceLanes::device_add_sent(const std::string& device, std::int64_t us) {
     before_[device] = state(device);
-    enter(device, DeviceLife::plugging, us, "device_add");
+    enter(device, LaneState::plugging, us, "device_add");
 }
 
 void DeviceLanes::device_add_answered(const std::string& device, std::int64_t us) {
-    if (state(device) == DeviceLife::plugging)
-        enter(device, DeviceLife::present, us, "device_add answered");
+    if (state(device) == LaneState::plugging)
+        enter(device, LaneState::present, us, "device_add answered");
 }
 
 void DeviceLanes::device_add_refused(const std::string& device, std::int64_t us,
                                      const std::string& desc) {
     // "Duplicate device ID": the one that was there is there still.
-    enter(device, before_[device].value_or(DeviceLife::gone), us, "device_add refused: " + desc);
+    enter(device, before_[device].value_or(LaneState::gone), us, "device_add refused: " + desc);
 }
 
 void DeviceLanes::device_del_sent(const std::string& device, std::int64_t us) {
     const auto now = state(device);
-    before_[device] = now.value_or(DeviceLife::present);
+    before_[device] = now.value_or(LaneState::present);
     if (!now)
-        enter(device, DeviceLife::present, us, "plugged before this log began");
+        enter(device, LaneState::present, us, "plugged before this log began");
     // Into a life that has ended only the answer can breathe new doubt.
-    if (now != DeviceLife::gone)
-        enter(device, DeviceLife::unplug_pending, us, "device_del");
+    if (now != LaneState::gone)
+        enter(device, LaneState::unplug_pending, us, "device_del");
 }
 
 void DeviceLanes::device_del_refused(const std::string& device, std::int64_t us,
                                      std::string_view error_class, const std::string& desc) {
     if (error_class == "DeviceNotFound")
-        enter(device, DeviceLife::gone, us, "device_del: " + desc);
+        enter(device, LaneState::gone, us, "device_del: " + desc);
     else if (desc.find("in the process of unplug") == desc.npos &&
-             state(device) == DeviceLife::unplug_pending)
-        enter(device, before_[device].value_or(DeviceLife::present), us,
+             state(device) == LaneState::unplug_pending)
+        enter(device, before_[device].value_or(LaneState::present), us,
               "device_del refused: " + desc);
 }
 
 void DeviceLanes::event(std::string_view event, const std::string& device, std::int64_t us) {
     if (event == "DEVICE_DELETED")
-        enter(device, DeviceLife::gone, us, std::string(event));
+        enter(device, LaneState::gone, us, std::string(event));
     else if (event == "DEVICE_UNPLUG_GUEST_ERROR" && state(device))
-        enter(device, DeviceLife::present, us, std::string(event));
+        enter(device, LaneState::present, us, std::string(event));
 }
 
 void DeviceLanes::listed(const std::vector<std::string>& present, std::int64_t us) {
     for (const auto& each : lanes_) {
         const auto now = state(each.device);
-        if ((now == DeviceLife::present || now == DeviceLife::unplug_pending) &&
+        if ((now == LaneState::present || now == LaneState::unplug_pending) &&
             std::ranges::find(present, each.device) == present.end())
-            enter(each.device, DeviceLife::gone, us, "no longer in query-pci");
+            enter(each.device, LaneState::gone, us, "no longer in query-pci");
     }
 }
 

@@ -15,18 +15,18 @@
 namespace kata_vfio::qemu {
 
 /// Where a device is in its life, as far as the wire tells.
-enum class DeviceLife {
+enum class LaneState {
     plugging,       ///< device_add is out
     present,        ///< device_add was answered, or somebody asked to remove it
     unplug_pending, ///< device_del is out, or accepted and the guest has not let go
     gone,           ///< DEVICE_DELETED, DeviceNotFound, or a device_add that was refused
 };
-std::string_view name(DeviceLife state) noexcept;
-std::ostream& operator<<(std::ostream& out, DeviceLife state);
+std::string_view name(LaneState state) noexcept;
+std::ostream& operator<<(std::ostream& out, LaneState state);
 
 /// A stretch of a device's life.
 struct DevicePhase {
-    DeviceLife state = DeviceLife::present;
+    LaneState state = LaneState::present;
     std::int64_t from_us = 0;
     std::optional<std::int64_t> to_us; ///< nullopt: still so when the log ends
     std::string cause;                 ///< "device_add refused: ...", "DEVICE_DELETED"
@@ -56,13 +56,13 @@ class DeviceLanes {
 
   private:
     DeviceLane& lane(const std::string& device);
-    void enter(const std::string& device, DeviceLife state, std::int64_t us, std::string cause);
-    std::optional<DeviceLife> state(const std::string& device) const;
+    void enter(const std::string& device, LaneState state, std::int64_t us, std::string cause);
+    std::optional<LaneState> state(const std::string& device) const;
 
     std::vector<DeviceLane> lanes_;
     std::map<std::string, std::size_t, std::less<>> index_;
     /// What a device was before the command that is out: a refused one leaves it at that.
-    std::map<std::string, std::optional<DeviceLife>, std::less<>> before_;
+    std::map<std::string, std::optional<LaneState>, std::less<>> before_;
 };
 
 /// The device that an event's data names: `device`, else the id in `path`

@@ -2,6 +2,7 @@
 #include "qemu/wire_log/redaction.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/qmp/frame.hpp"
 
 #include <boost/json/parse.hpp>
 
@@ -9,10 +10,6 @@
 
 namespace kata_vfio::qemu {
 namespace {
-
-constexpr bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 
 /// The end of the string that begins with the quote at `at`.
 std::size_t string_end(std::string_view text, std::size_t at) {
@@ -38,7 +35,7 @@ std::size_t value_end(std::string_view text, std::size_t at) {
                 return at; // the end of what a bare number or word stands in
             if (--depth == 0)
                 return at + 1;
-        } else if (depth == 0 && (c == ',' || is_space(c))) {
+        } else if (depth == 0 && (c == ',' || is_json_space(c))) {
             return at;
         }
     }
@@ -85,7 +82,7 @@ std::string Redaction::apply(std::string_view text) const {
             path.push_back(name_of(text.substr(at, end - at)));
             name_next = false;
             at = end;
-            while (at < text.size() && (is_space(text[at]) || text[at] == ':'))
+            while (at < text.size() && (is_json_space(text[at]) || text[at] == ':'))
                 ++at;
             if (!matches(path))
                 continue;

@@ -33,7 +33,7 @@ Kind kind_of(std::string_view name) {
     return Kind::unknown;
 }
 
-const json::string* text_at(const json::object& object, std::string_view key) {
+const json::string* find_text(const json::object& object, std::string_view key) {
     const auto* value = object.if_contains(key);
     return value ? value->if_string() : nullptr;
 }
@@ -89,7 +89,7 @@ std::variant<WireRecord, std::string> parse_wire_line(std::string_view line) {
     auto* object = value.if_object();
     if (!object)
         return "not a JSON object";
-    const auto* kind = text_at(*object, "kind");
+    const auto* kind = find_text(*object, "kind");
     if (!kind)
         return "no \"kind\"";
 
@@ -103,16 +103,16 @@ std::variant<WireRecord, std::string> parse_wire_line(std::string_view line) {
     record.wall_us = number_at(*object, "wall_us");
     record.connection = static_cast<std::uint64_t>(number_at(*object, "conn"));
     record.bytes = static_cast<std::uint64_t>(number_at(*object, "bytes"));
-    const auto* direction = text_at(*object, "direction");
+    const auto* direction = find_text(*object, "direction");
     record.received = record.kind == Kind::received || (direction && *direction == "received");
-    if (const auto* why = text_at(*object, record.kind == Kind::connect ? "where" : "why"))
+    if (const auto* why = find_text(*object, record.kind == Kind::connect ? "where" : "why"))
         if (!to_bytes(std::string_view(*why), record.why))
             record.why = std::string(*why);
     if (auto* message = object->if_contains("message")) {
         record.text = verbatim(line, *message);
         record.message = std::move(*message);
         record.is_json = true;
-    } else if (const auto* text = text_at(*object, "text")) {
+    } else if (const auto* text = find_text(*object, "text")) {
         if (!to_bytes(std::string_view(*text), record.text))
             return "\"text\" holds characters that stand for no byte";
     } else if ((record.kind == Kind::sent || record.kind == Kind::received) && record.why.empty()) {

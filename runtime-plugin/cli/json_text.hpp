@@ -31,6 +31,12 @@ inline std::string string_at(const boost::json::object& object, std::string_view
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
+/// A member that is true; false when it is missing or something else.
+inline bool flag_at(const boost::json::object& object, std::string_view key) {
+    const auto* value = object.if_contains(key);
+    return value && value->is_bool() && value->get_bool();
+}
+
 /// A number member likewise.
 inline std::string number_at(const boost::json::object& object, std::string_view key) {
     const auto* value = object.if_contains(key);

@@ -34,7 +34,7 @@ std::string require_id(std::string_view text) {
     }
 }
 
-Claim from_json(const json::object& object) {
+Claim claim_from_json(const json::object& object) {
     if (const auto found = json::value_to<int>(object.at("v")); found != version)
         throw std::invalid_argument("version " + std::to_string(found) +
                                     ", but this kata-vfio writes version " +
@@ -67,7 +67,7 @@ std::optional<Claim> parse_claim(std::string_view bytes) {
     if (line.front() != '{')
         return Claim{require_id(line), 0, 0};
     try {
-        return from_json(json::parse(line).as_object());
+        return claim_from_json(json::parse(line).as_object());
     } catch (const boost::system::system_error& error) {
         // what() would add the source position inside Boost.JSON.
         throw std::invalid_argument(error.code().message());

@@ -29,12 +29,6 @@ std::optional<unsigned> small_number(std::string_view text) {
                                          : std::nullopt;
 }
 
-std::vector<std::string_view> words(std::string_view line) {
-    auto all = split(line, ' ');
-    std::erase_if(all, [](auto word) { return word.empty(); });
-    return all;
-}
-
 /// The container's node, and the group's where its numbers are known.
 std::vector<Node> needed_nodes(const vfio::HostRoot& root, const std::string& node) {
     std::vector<Node> needed{{"/dev/vfio/vfio", 10, 196}}; // linux/miscdevice.h VFIO_MINOR

@@ -18,7 +18,7 @@ namespace json = boost::json;
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int version = 1;
+constexpr int journal_version = 1;
 constexpr const char* file_name = "journal";
 
 Failure corrupt(const fs::path& file, std::size_t line, std::string why) {
@@ -44,7 +44,7 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
     if (!fd_)
         throw host_failure(errno, "can't start the journal " + file_);
     in_memory_ = in_memory(fd_.get());
-    json::object line{{"v", version}, {"begin", operation}, {"pid", ::getpid()}};
+    json::object line{{"v", journal_version}, {"begin", operation}, {"pid", ::getpid()}};
     line["ids"] = json::value_from(ids);
     // Written with the first intent, before which it tells a recovery nothing; the name must be
     // there before that one counts.
@@ -57,7 +57,7 @@ void Journal::begin(std::string_view operation, const std::vector<std::string>& 
 void Journal::intend(const std::vector<Step>& steps) {
     std::string lines;
     for (const auto& step : steps) {
-        json::object line{{"v", version}, {"intent", to_json(step)}};
+        json::object line{{"v", journal_version}, {"intent", to_json(step)}};
         lines += json::serialize(line) + "\n";
     }
     const bool with_done = !waiting_.empty() && !steps_.empty();
@@ -70,14 +70,14 @@ void Journal::intend(const std::vector<Step>& steps) {
 }
 
 void Journal::done() {
-    json::object line{{"v", version}, {"done", steps_.size()}};
+    json::object line{{"v", journal_version}, {"done", steps_.size()}};
     // Not worth a write of its own: "intent" alone already leads to the undoing of the step, and
     // after the last one state.json says that all is done.
     waiting_ += json::serialize(line) + "\n";
 }
 
 void Journal::withdraw() {
-    json::object line{{"v", version}, {"withdrawn", steps_.size()}};
+    json::object line{{"v", journal_version}, {"withdrawn", steps_.size()}};
     // First in memory: an undo in this process must not take the step even if the disk is full.
     steps_.pop_back();
     if (const int error = write_fault(CrashPoint::journal_withdraw_write))
@@ -131,7 +131,7 @@ std::optional<LeftJournal> read_journal(const fs::path& sandbox_directory) {
         try {
             const auto value = json::parse(lines[i]);
             const auto& line = value.as_object();
-            if (json::value_to<int>(line.at("v")) != version)
+            if (json::value_to<int>(line.at("v")) != journal_version)
                 throw std::invalid_argument("version " + json::serialize(line.at("v")));
             if (const auto* begin = line.if_contains("begin")) {
                 journal.operation = std::string(begin->as_string());

@@ -19,12 +19,6 @@ std::string size_text(std::uint64_t bytes) {
                                       : std::to_string(bytes / 1024) + " KiB";
 }
 
-std::vector<std::string_view> words(std::string_view line) {
-    auto all = split(line, ' ');
-    std::erase_if(all, [](auto word) { return word.empty(); });
-    return all;
-}
-
 std::optional<Failure> memlock_in_the_way(const ProcessLimits& process,
                                           const qemu::GuestFacts& guest, bool pinned) {
     if (pinned || process.may_exceed || !process.memlock || !guest.memory ||

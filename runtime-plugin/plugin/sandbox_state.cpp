@@ -15,7 +15,7 @@ namespace kata_vfio::plugin {
 namespace json = boost::json;
 namespace {
 
-constexpr int version = 1;
+constexpr int state_version = 1;
 
 json::value optional_text(const std::optional<std::string>& text) {
     return text ? json::value(*text) : json::value(nullptr);
@@ -71,11 +71,11 @@ Attachment attachment_from_json(const json::object& object) {
     return attachment;
 }
 
-SandboxState from_json(const json::object& object) {
-    if (const auto found = json::value_to<int>(object.at("version")); found != version)
+SandboxState state_from_json(const json::object& object) {
+    if (const auto found = json::value_to<int>(object.at("version")); found != state_version)
         throw std::invalid_argument("version " + std::to_string(found) +
                                     ", but this kata-vfio writes version " +
-                                    std::to_string(version));
+                                    std::to_string(state_version));
     SandboxState state;
     state.id = text_at(object, "sandbox");
     state.qmp_socket = text_at(object, "qmp_socket");
@@ -209,7 +209,7 @@ json::object to_json(const SandboxState& state) {
     json::array due;
     for (const auto& each : state.due)
         due.push_back(json::object{{"device", each.device}, {"keep", each.keep}});
-    return {{"version", version},
+    return {{"version", state_version},
             {"sandbox", state.id},
             {"qmp_socket", state.qmp_socket},
             {"machine", state.machine},
@@ -225,7 +225,7 @@ json::object to_json(const SandboxState& state) {
 
 SandboxState parse_state(std::string_view bytes, const std::filesystem::path& file) {
     try {
-        return from_json(json::parse(bytes).as_object());
+        return state_from_json(json::parse(bytes).as_object());
     } catch (const boost::system::system_error& error) {
         // what() would add the source position inside Boost.JSON.
         throw corrupt(file, error.code().message());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/plugin/step.hpp"
 
+#include "config/base/overloaded.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 
 #include <boost/json.hpp>
@@ -9,17 +10,6 @@
 
 namespace kata_vfio::plugin {
 namespace json = boost::json;
-namespace {
-
-template <class... F>
-struct Overloaded : F... {
-    using F::operator()...;
-};
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
-
-} // namespace
-
 std::string text(const Step& step) {
     return std::visit(
         Overloaded{

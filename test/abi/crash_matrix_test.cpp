@@ -22,13 +22,8 @@
 namespace kata_vfio::abi_test {
 namespace {
 
-const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
-const std::string attach_gpu = "attach=" + std::string(gpu);
 const std::string detach_vgpu = "detach=" + std::string(uuid_a);
 const std::string detach_gpu = "detach=" + std::string(gpu);
-/// One that is on vfio-pci as it is, so that its node stays when it is given back.
-const std::string attach_function = "attach=" + std::string(foreign_function);
-const std::string detach_function = "detach=" + std::string(foreign_function);
 const std::string attach_virtual = "attach=sriov@" + std::string(physical_function);
 const std::string detach_virtual = "detach=sriov@" + std::string(physical_function);
 const std::string open_with_vgpu = "open=vgpu_type=" + std::string(type8);

@@ -29,6 +29,13 @@ inline constexpr std::string_view foreign_vgpu = "11111111-2222-4333-8444-555555
 inline constexpr std::string_view foreign_function = "0000:00:1f.0";
 inline constexpr std::string_view physical_function = "0000:01:00.0";
 
+// What crash_child is told to do.
+inline const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
+inline const std::string attach_gpu = "attach=" + std::string(gpu);
+/// One that is on vfio-pci as it is, so that its node stays when it is given back.
+inline const std::string attach_function = "attach=" + std::string(foreign_function);
+inline const std::string detach_function = "detach=" + std::string(foreign_function);
+
 /// A host, its kernel, a QEMU whose process can be seen, and children that work on them.
 class Place {
   public:

@@ -9,10 +9,6 @@ namespace {
 constexpr unsigned user = 64055;
 constexpr int gpu_group = 1;       // its node comes and goes with the binding
 constexpr int function_group = 41; // of a function that is on vfio-pci as it is
-const std::string attach_gpu = "attach=" + std::string(gpu);
-const std::string attach_function = "attach=" + std::string(foreign_function);
-const std::string detach_function = "detach=" + std::string(foreign_function);
-const std::string attach_vgpu = "attach=" + std::string(type8) + "," + std::string(uuid_a);
 
 class NodeOwner : public ::testing::Test {
   protected:

@@ -4,8 +4,8 @@
 #include "config/base/failure.hpp"
 #include "qemu/qmp/error.hpp"
 #include "qemu/qmp/proxy/receive.hpp"
+#include "qemu/use_tuple.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -30,7 +30,6 @@ namespace json = boost::json;
 namespace {
 
 using Socket = asio::local::stream_protocol::socket;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 bool may_connect(int fd) {
     ucred peer{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/agent/protocol/message.hpp"
 
+#include "config/base/overloaded.hpp"
 #include "runtime-plugin/agent/protocol/json_reader.hpp"
 #include "runtime-plugin/agent/protocol/seccomp_message.hpp"
 
@@ -195,14 +196,6 @@ json::object write_container(const ContainerSpec& spec) {
             {"pod_ipc", spec.pod_ipc},
             {"process", write_process(spec.process)}};
 }
-
-template <class... F>
-struct Overloaded : F... {
-    using F::operator()...;
-};
-// clang 16 does not deduce an aggregate's arguments without it.
-template <class... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 json::object write_call(const Call& call) {
     return std::visit(Overloaded{

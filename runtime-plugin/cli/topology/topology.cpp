@@ -16,11 +16,6 @@ namespace kata_vfio::cli {
 namespace json = boost::json;
 namespace {
 
-bool flag_at(const json::object& object, std::string_view key) {
-    const auto* value = object.if_contains(key);
-    return value && value->is_bool() && value->get_bool();
-}
-
 /// The objects of a list; none when it is not there.
 std::vector<const json::object*> rows_at(const json::object& object, std::string_view key) {
     std::vector<const json::object*> rows;

@@ -19,7 +19,7 @@ std::string seconds(std::int64_t us) {
     return buffer.data();
 }
 
-std::string milliseconds(std::int64_t us) {
+std::string milliseconds_text(std::int64_t us) {
     std::array<char, 40> buffer{};
     std::snprintf(buffer.data(), buffer.size(), "%.3f ms", static_cast<double>(us) / 1e3);
     return buffer.data();
@@ -94,7 +94,7 @@ std::vector<Row> rows_of(const Trace& trace) {
     for (const auto& exchange : timeline.exchanges) {
         const auto latency = exchange.latency_us();
         add(exchange.sent_us, exchange.sent, exchange.connection,
-            latency ? milliseconds(*latency) + (trace.slow(exchange) ? " SLOW" : "") : "",
+            latency ? milliseconds_text(*latency) + (trace.slow(exchange) ? " SLOW" : "") : "",
             exchange.device,
             exchange.command + (exchange.arguments.empty() ? "" : " ") + exchange.arguments +
                 result(exchange));

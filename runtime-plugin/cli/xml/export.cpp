@@ -24,11 +24,6 @@ namespace json = boost::json;
 namespace xml = qemu::domain_xml;
 namespace {
 
-bool flag_at(const json::object& object, std::string_view key) {
-    const auto* value = object.if_contains(key);
-    return value && value->is_bool() && value->get_bool();
-}
-
 xml::PciPlace place_of(const vfio::PciAddress& address) {
     return {address.domain, address.bus, address.device, address.function};
 }

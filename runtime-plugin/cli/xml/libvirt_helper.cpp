@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 namespace {
 
-constexpr auto name = "kata-vfio-libvirt";
+constexpr auto helper_name = "kata-vfio-libvirt";
 constexpr auto remedy =
     "install the package kata-vfio-libvirt, or build where libvirt-dev is; only "
     "xml check needs it";
@@ -34,7 +34,7 @@ constexpr auto remedy =
 std::pair<UniqueFd, UniqueFd> make_channel() {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        throw host_failure(errno, "no socket to " + std::string(name)).sys(errno);
+        throw host_failure(errno, "no socket to " + std::string(helper_name)).sys(errno);
     return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
@@ -56,8 +56,8 @@ std::string choose_helper(const char* env, const fs::path& exe_dir, const std::s
         return env;
     const auto prefix = exe_dir.parent_path();
     for (const auto& directory : {exe_dir, prefix / "lib/kata-vfio", prefix / libdir / "kata-vfio"})
-        if (exists(directory / name))
-            return (directory / name).string();
+        if (exists(directory / helper_name))
+            return (directory / helper_name).string();
     return {};
 }
 
@@ -70,7 +70,7 @@ LibvirtHelper::LibvirtHelper(std::chrono::milliseconds limit) : limit_(limit) {
                                  return fs::exists(path, ignored);
                              });
     if (program_.empty())
-        throw Failure(Errc::host_io, std::string("xml check asks libvirt, and ") + name +
+        throw Failure(Errc::host_io, std::string("xml check asks libvirt, and ") + helper_name +
                                          ", which does that, is not installed")
             .remedy(remedy);
     // Short and without symbolic links: libvirt makes sockets in it, and their paths are limited.

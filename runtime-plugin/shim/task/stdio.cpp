@@ -2,6 +2,7 @@
 #include "runtime-plugin/shim/task/stdio.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/use_tuple.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -22,8 +23,6 @@ namespace asio = boost::asio;
 using asio::awaitable;
 using asio::posix::stream_descriptor;
 namespace {
-
-constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
 /// An output fifo is opened for both ways: opening never waits for the client, and writing is no
 /// error after it has gone. stdin is opened for reading alone: its end is when the last writer has
@@ -106,8 +105,8 @@ struct Stdio::State : std::enable_shared_from_this<State> {
         while (!output.queue.empty()) {
             output.writing.swap(output.queue);
             output.queue.clear();
-            const auto [error, count] =
-                co_await asio::async_write(output.fifo, asio::buffer(output.writing), tuple);
+            const auto [error, count] = co_await asio::async_write(
+                output.fifo, asio::buffer(output.writing), qemu::use_tuple);
             const auto size = static_cast<std::uint32_t>(output.writing.size());
             output.writing.clear();
             if (error)
@@ -123,11 +122,11 @@ struct Stdio::State : std::enable_shared_from_this<State> {
         std::array<char, agent::max_data> bytes;
         while (self->guest) {
             if (self->room == 0) {
-                co_await self->room_timer.async_wait(tuple);
+                co_await self->room_timer.async_wait(qemu::use_tuple);
                 continue;
             }
             if (!self->closing)
-                co_await self->in.async_wait(stream_descriptor::wait_read, tuple);
+                co_await self->in.async_wait(stream_descriptor::wait_read, qemu::use_tuple);
             if (!self->guest)
                 break;
             const auto most = std::min<std::size_t>(bytes.size(), self->room);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/shim/ttrpc/client.hpp"
 
+#include "qemu/use_tuple.hpp"
 #include "runtime-plugin/shim/ttrpc/frame.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 #include "ttrpc.pb.h"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -24,8 +24,6 @@ using asio::awaitable;
 using namespace asio::experimental::awaitable_operators;
 using Socket = asio::local::stream_protocol::socket;
 namespace {
-
-constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
 /// connect(2) on AF_UNIX does not block, and Asio's async_connect can report success for a full
 /// backlog (docs/decisions.md, 9).
@@ -48,7 +46,7 @@ Socket connected(const asio::any_io_executor& executor, const std::string& path)
 
 awaitable<std::string> Client::exchange(std::string frame, std::uint32_t stream) {
     const auto [write_error, written] =
-        co_await asio::async_write(*socket_, asio::buffer(frame), tuple);
+        co_await asio::async_write(*socket_, asio::buffer(frame), qemu::use_tuple);
     if (write_error)
         throw Error(Code::unavailable, "the connection to " + path_ + " ended");
     FrameReader reader;
@@ -66,7 +64,8 @@ awaitable<std::string> Client::exchange(std::string frame, std::uint32_t stream)
                             response.status().message());
             co_return response.payload();
         }
-        const auto [error, count] = co_await socket_->async_read_some(asio::buffer(bytes), tuple);
+        const auto [error, count] =
+            co_await socket_->async_read_some(asio::buffer(bytes), qemu::use_tuple);
         if (error)
             throw Error(Code::unavailable, "the connection to " + path_ + " ended");
         reader.feed(std::string_view(bytes.data(), count));

@@ -2,12 +2,12 @@
 #include "runtime-plugin/shim/ttrpc/server.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/use_tuple.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/frame.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 #include "ttrpc.pb.h"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -22,8 +22,6 @@ namespace asio = boost::asio;
 using asio::awaitable;
 using Socket = asio::local::stream_protocol::socket;
 namespace {
-
-constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
 bool is_trusted(Socket& socket) {
     ucred peer{};
@@ -75,7 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection<State>> {
         std::array<char, 16384> bytes;
         for (;;) {
             const auto [error, count] =
-                co_await socket_.async_read_some(asio::buffer(bytes), tuple);
+                co_await socket_.async_read_some(asio::buffer(bytes), qemu::use_tuple);
             if (error)
                 co_return;
             reader_.feed(std::string_view(bytes.data(), count));
@@ -142,7 +140,7 @@ class Connection : public std::enable_shared_from_this<Connection<State>> {
     static awaitable<void> write(std::shared_ptr<Connection> self) {
         while (!self->queue_.empty()) {
             const auto [error, count] = co_await asio::async_write(
-                self->socket_, asio::buffer(self->queue_.front()), tuple);
+                self->socket_, asio::buffer(self->queue_.front()), qemu::use_tuple);
             if (error) {
                 // Nobody reads: what was to be said is of no use to anyone.
                 self->state_->unsent -= self->queue_.size();
@@ -164,7 +162,7 @@ class Connection : public std::enable_shared_from_this<Connection<State>> {
 template <class State>
 awaitable<void> accept(std::shared_ptr<State> state) {
     for (;;) {
-        auto [error, socket] = co_await state->acceptor.async_accept(tuple);
+        auto [error, socket] = co_await state->acceptor.async_accept(qemu::use_tuple);
         if (error == asio::error::operation_aborted || !state->acceptor.is_open())
             co_return;
         if (error)

@@ -2,6 +2,7 @@
 #include "runtime-plugin/shim/vm/guest.hpp"
 
 #include "config/base/text.hpp"
+#include "qemu/use_tuple.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 
@@ -23,8 +24,6 @@ using ttrpc::Code;
 namespace {
 
 constexpr std::size_t most_given_up = 256;
-
-constexpr auto tuple = asio::as_tuple(asio::use_awaitable);
 
 Code code_of_errno(int number) {
     return number == ESRCH || number == ENOENT ? Code::not_found : Code::unknown;
@@ -79,8 +78,8 @@ struct Guest::State : std::enable_shared_from_this<State> {
         while (!self->unsent.empty() && !self->lost.ready()) {
             self->sending.swap(self->unsent);
             self->unsent.clear();
-            const auto [error, count] =
-                co_await asio::async_write(self->socket, asio::buffer(self->sending), tuple);
+            const auto [error, count] = co_await asio::async_write(
+                self->socket, asio::buffer(self->sending), qemu::use_tuple);
             self->sending.clear();
             if (error)
                 self->fail("its port is closed (" + error.message() + ")");
@@ -91,7 +90,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
         std::array<char, 65536> bytes;
         while (!self->lost.ready()) {
             const auto [error, count] =
-                co_await self->socket.async_read_some(asio::buffer(bytes), tuple);
+                co_await self->socket.async_read_some(asio::buffer(bytes), qemu::use_tuple);
             if (error) {
                 self->fail("its port is closed (" + error.message() + ")");
                 co_return;
