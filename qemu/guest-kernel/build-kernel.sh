@@ -16,6 +16,7 @@ for part in words place tools source fragments missing_options make manifest ins
     . "$here/lib/$part.sh"
 done
 
+trap at_end EXIT
 parse_words "$@"
 # shellcheck disable=SC2154 # parse_words sets it
 case $verb in

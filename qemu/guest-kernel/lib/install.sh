@@ -12,6 +12,7 @@ stage() {
 }
 
 # At the end, however it comes: after put_staged there is nothing to remove.
+staged=()
 remove_staged() {
     local name
     for name in "${staged[@]}"; do rm -f "$into/.$name.$$"; done
@@ -30,7 +31,7 @@ put_staged() {
 
 install_images() {
     local image link
-    staged=() into=$destdir$prefix/share/kata-containers
+    into=$destdir$prefix/share/kata-containers
     find_tree
     list_fragments
     [[ -r $tree/manifest.json ]] || die "nothing is built in $tree: run $program -g intel build first"
@@ -41,7 +42,6 @@ install_images() {
     mkdir -p "$into" 2>/dev/null && [[ -w $into ]] ||
         die "can't write $into: run it as root (sudo -E $program -g intel install), or choose another folder with -d or -p"
     need_space "$into" 60 "the kernel"
-    trap remove_staged EXIT
     stage "$tree/.config" "config-$release"
     stage "$tree/manifest.json" "manifest-$release.json"
     stage "$(image_of vmlinux)" "vmlinux-$release"

@@ -46,11 +46,32 @@ build_tree() {
     # Ctrl-C ends make, which deletes the file it was writing.
     trap 'note "interrupted after $((SECONDS - from)) s: build goes on from here"; exit 130' INT TERM
     rm -f "$tree/manifest.json"
+    remove_half_written
     run_make "${compiler[@]}" bzImage
     trap - INT TERM
     prove_build
     write_manifest
     note "built in $((SECONDS - from)) s: $(image_of vmlinuz) ($(stat -c %s "$(image_of vmlinuz)") bytes), $(image_of vmlinux) ($(stat -c %s "$(image_of vmlinux)") bytes)"
+}
+
+# make removes the file it was writing when it is interrupted, and can't when it is killed: then a half is younger
+# than what it is made of, and passes for whole. Of each step the .cmd is written after what it says, and the
+# compiler's .d is taken away after the .cmd.
+remove_half_written() {
+    local file count=0
+    while IFS= read -r file; do
+        rm -f "$file" "${file%/*}/.${file##*/}.cmd" "${file%/*}/.${file##*/}.d"
+        count=$((count + 1))
+    done < <(find "$tree" -type f -printf '%T@ %p\n' | awk '
+        {
+            time = $1
+            sub(/^[^ ]+ /, "")
+            if (match($0, /\/\.[^\/]+\.cmd$/)) said[substr($0, 1, RSTART) substr($0, RSTART + 2, RLENGTH - 6)] = time
+            else if (match($0, /\/\.[^\/]+\.o\.d$/)) left[substr($0, 1, RSTART) substr($0, RSTART + 2, RLENGTH - 4)] = 1
+            else made[$0] = time
+        }
+        END { for (file in made) if (file in left || (file in said && made[file] > said[file])) print file }')
+    ((count == 0)) || note "an earlier build was killed: making $count half-written files again"
 }
 
 run_make() { # ARGUMENT...

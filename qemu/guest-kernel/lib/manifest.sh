@@ -9,26 +9,28 @@ json_text() { # a JSON string; what goes into it has no control characters
 }
 
 write_manifest() {
-    local file name value rest comma='' out=$tree/manifest.json.new
-    {
-        printf '{\n  "kernel": %s,\n  "uname": %s,\n' "$(json_text "$kernel_version")" "$(json_text "$kernel_version$suffix")"
-        printf '  "source": {"origin": %s, "sha256": "%s"},\n' "$(json_text "$source_origin")" "$source_hash"
-        printf '  "config_version": %s,\n' "$(json_text "$config_version")"
-        printf '  "build": {"user": "%s", "host": "%s", "time": %s, "compiler": %s},\n' "$KBUILD_BUILD_USER" "$KBUILD_BUILD_HOST" \
-            "$(json_text "$KBUILD_BUILD_TIMESTAMP")" "$(json_text "$(gcc --version | head -n 1)")"
-        printf '  "fragments": {'
-        for file in "${fragments[@]}"; do
-            printf '%s\n    %s: "%s"' "$comma" "$(json_text "${file##*/}")" "$(sum_of "$file")"
-            comma=,
-        done
-        printf '\n  },\n  "options": {'
-        comma=
-        while IFS=$'\t' read -r name value rest; do
-            printf '%s\n    %s: %s' "$comma" "$(json_text "$name")" "$(json_text "$value")"
-            comma=,
-        done < <(sort "$tree/options")
-        printf '\n  },\n  "sha256": {"config": "%s", "vmlinuz": "%s", "vmlinux": "%s"}\n}\n' "$(sum_of "$tree/.config")" \
-            "$(sum_of "$(image_of vmlinuz)")" "$(sum_of "$(image_of vmlinux)")"
-    } >"$out"
-    mv "$out" "$tree/manifest.json"
+    printf '%s\n' "$(manifest_text)" >"$tree/manifest.json.new"
+    mv "$tree/manifest.json.new" "$tree/manifest.json"
+}
+
+manifest_text() {
+    local file name value rest comma=''
+    printf '{\n  "kernel": %s,\n  "uname": %s,\n' "$(json_text "$kernel_version")" "$(json_text "$kernel_version$suffix")"
+    printf '  "source": {"origin": %s, "sha256": "%s"},\n' "$(json_text "$source_origin")" "$source_hash"
+    printf '  "config_version": %s,\n' "$(json_text "$config_version")"
+    printf '  "build": {"user": "%s", "host": "%s", "time": %s, "compiler": %s},\n' "$KBUILD_BUILD_USER" "$KBUILD_BUILD_HOST" \
+        "$(json_text "$KBUILD_BUILD_TIMESTAMP")" "$(json_text "$(gcc --version | head -n 1)")"
+    printf '  "fragments": {'
+    for file in "${fragments[@]}"; do
+        printf '%s\n    %s: "%s"' "$comma" "$(json_text "${file##*/}")" "$(sum_of "$file")"
+        comma=,
+    done
+    printf '\n  },\n  "options": {'
+    comma=
+    while IFS=$'\t' read -r name value rest; do
+        printf '%s\n    %s: %s' "$comma" "$(json_text "$name")" "$(json_text "$value")"
+        comma=,
+    done < <(sort "$tree/options")
+    printf '\n  },\n  "sha256": {"config": "%s", "vmlinuz": "%s", "vmlinux": "%s"}\n}\n' "$(sum_of "$tree/.config")" \
+        "$(sum_of "$(image_of vmlinuz)")" "$(sum_of "$(image_of vmlinux)")"
 }

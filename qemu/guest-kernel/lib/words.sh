@@ -4,13 +4,28 @@
 
 note() { printf '%s: %s\n' "$program" "$*" >&2; }
 # Exit statuses: 1 what was asked for can't be done, 2 wrong usage, 130 interrupted.
+explained=no
+died_below=99 # what a subshell's die() tells the shell above
 die() {
     note "$@"
-    exit 1
+    explained=yes
+    exit $((BASH_SUBSHELL > 0 ? died_below : 1))
 }
 misuse() {
     note "$* ($program -h shows the usage)"
+    explained=yes
     exit 2
+}
+
+# However it ends (trap EXIT). A command that fails where nobody looked for it, on a full disk for one, has said
+# little itself.
+at_end() {
+    local status=$?
+    remove_staged
+    ((status != died_below)) || exit 1
+    if ((status > 0 && status < 128)) && [[ $explained == no && $verb != check ]]; then
+        note "a command failed (above)${work:+; $work has $(df --output=avail -BM "$work" 2>/dev/null | tail -n 1 | tr -d ' ') free}. After the cause is gone, $verb goes on from here"
+    fi
 }
 
 usage() {

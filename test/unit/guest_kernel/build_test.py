@@ -4,10 +4,12 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
@@ -75,18 +77,23 @@ class GuestKernel(Workshop):
         self.assertIn("was changed by hand", self.succeed("build").stderr)
         self.assertNotIn("SNEAKED_IN", self.built(".config").read_text())
 
-    def test_interrupted_build_goes_on(self):
-        self.set_up()
+    def start_build(self, stderr=subprocess.PIPE):
+        """A build that reads from a gate in its midst, and the gate."""
         gate = self.folder / "gate"
         os.mkfifo(gate)
         process = subprocess.Popen(
             [SCRIPT, "-g", "intel", "-w", self.work, "build"],
             env={**self.environment, "STUB_GATE": str(gate)},
             stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )
+        return process, gate
+
+    def test_interrupted_build_goes_on(self):
+        self.set_up()
+        process, gate = self.start_build()
         # Returns when the build reads from the gate, which is never written to.
         with open(gate, "w"):
             os.killpg(process.pid, signal.SIGINT)
@@ -96,6 +103,61 @@ class GuestKernel(Workshop):
         self.refuse("install", says=["nothing is built"])
         self.succeed("build")
         self.assertTrue(self.built("manifest.json").exists())
+
+    def test_killed_build_goes_on(self):
+        self.set_up()
+        # What an earlier build made is not what the one that was killed would have made.
+        self.succeed("build")
+        process, gate = self.start_build()
+        with open(gate, "w"):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=240)
+        self.refuse("install", says=["nothing is built"])
+        self.succeed("build")
+        self.install()
+
+    def test_what_a_killed_build_left_half_written_is_made_again(self):
+        self.set_up()
+        self.assertNotIn("half-written", self.succeed("build").stderr)
+        folder = self.built("drivers/some")
+        folder.mkdir(parents=True)
+
+        def make(name, at):
+            (folder / name).write_text("")
+            os.utime(folder / name, (at, at))
+            return folder / name
+
+        whole = [make("whole.o", 100), make(".whole.o.cmd", 100), make("first.o", 300), make("notes.d", 300)]
+        half = [make("half.o", 300), make(".half.o.cmd", 200), make("torn.o", 100), make(".torn.o.cmd", 200), make(".torn.o.d", 100)]
+        self.assertIn("an earlier build was killed: making 2 half-written files again", self.succeed("build").stderr)
+        self.assertEqual([path.name for path in whole + half if path.exists()], [path.name for path in whole])
+
+    def test_full_disk_while_building_is_said_and_gone_on_from(self):
+        self.set_up()
+        # For the first there is not the room for an image, for the second not for what comes after the images.
+        for limit, text in ((512, "make failed (above"), (4096, "a command failed (above); ")):
+            self.file_limit = limit
+            self.refuse("build", says=["File too large", text, "After the cause is gone, build goes on from here"])
+            self.file_limit = None
+            self.refuse("install", says=["nothing is built"])
+        self.succeed("build")
+        self.install()
+
+    def test_progress_is_shown_while_it_builds(self):
+        self.set_up()
+        shown, terminal = os.openpty()
+        process, gate = self.start_build(stderr=terminal)
+        os.close(terminal)
+        said, until = "", time.monotonic() + 60
+        with open(gate, "w") as steps:
+            # One line a second at most: steps go by until there is one.
+            while "of about 2350 steps" not in said and time.monotonic() < until:
+                print("  CC      drivers/some.o", file=steps, flush=True)
+                if select.select([shown], [], [], 0.05)[0]:
+                    said += os.read(shown, 4096).decode()
+        self.assertEqual(process.wait(timeout=240), 0)
+        os.close(shown)
+        self.assertRegex(said, r"build-kernel\.sh: \d+ of about 2350 steps, \d+ s: CC +drivers/some\.o")
 
     def test_failed_build_shows_the_error(self):
         self.set_up()

@@ -3,11 +3,13 @@
 """build-kernel.sh: where install puts what was built."""
 
 import os
+import re
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from workshop import RELEASE, sha256, Workshop  # noqa: E402
+from workshop import RELEASE, REPOSITORY, sha256, Workshop  # noqa: E402
 
 
 class GuestKernel(Workshop):
@@ -30,6 +32,24 @@ class GuestKernel(Workshop):
             sorted(os.listdir(self.installed())),
             sorted([f"config-{RELEASE}", f"manifest-{RELEASE}.json"] + [f"{i}-{n}" for i in ("vmlinux", "vmlinuz") for n in (RELEASE, "intel-gpu.container")]),
         )
+
+    def test_readme_and_guide_have_the_commands_and_the_packages(self):
+        # What `test/scenarios/guest-kernel fresh` runs on a bare Debian.
+        commands = subprocess.check_output([REPOSITORY / "test/scenarios/guest-kernel", "commands"], text=True).splitlines()
+        ours = [
+            "./build-kernel.sh -g intel -f setup",
+            "./build-kernel.sh -g intel build",
+            "sudo -E ./build-kernel.sh -g intel install",
+            "sudo kata-vfio config set-kernel /usr/share/kata-containers/vmlinuz-intel-gpu.container",
+        ]
+        self.assertEqual(commands[2:-1], ours)
+        guide = [line.strip() for line in (REPOSITORY / "docs/guest-kernel.md").read_text().splitlines() if line.startswith("    ")]
+        self.assertEqual(guide[:4], ours)
+        tools = (REPOSITORY / "qemu/guest-kernel/lib/tools.sh").read_text()
+        wanted = {package for line in re.findall(r"^\w+=\((.*)\)", tools, re.M) for package in re.findall(r":(\S+)", line)}
+        # A Debian has them from the beginning, or gcc brings them.
+        wanted -= {"apt", "dpkg", "coreutils", "util-linux", "tar", "gzip", "perl", "binutils"}
+        self.assertEqual(set(commands[0].split()[3:]), wanted)
 
     def test_install_keeps_the_former(self):
         self.set_up()
