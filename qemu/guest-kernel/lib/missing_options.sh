@@ -26,10 +26,15 @@ conditions_around() { # FILE LINE
     done
 }
 
+# FILE:LINE:TEXT of an option's Kconfig entry, or nothing.
+entry_of() { # NAME
+    kconfig_files | (cd "$source_tree" && xargs grep -nE "^(menu)?config[[:space:]]+${1#CONFIG_}\$" /dev/null) | head -n 1
+}
+
 # What an option's Kconfig entry says it depends on, and which of those are not set.
 explain_option() { # NAME CONFIG
     local symbol=${1#CONFIG_} config=$2 entry depends word unset=() like file line hidden=
-    entry=$(kconfig_files | (cd "$source_tree" && xargs grep -nE "^(menu)?config[[:space:]]+$symbol\$" /dev/null) | head -n 1)
+    entry=$(entry_of "$symbol")
     if [[ -z $entry ]]; then
         # The longest part of the name is what a renamed option has kept.
         word=$(tr '_' '\n' <<<"$symbol" | awk '{ if (length($0) >= length(w)) w = $0 } END { print w }')
@@ -58,17 +63,28 @@ explain_option() { # NAME CONFIG
         "${unset:+, of which not set: ${unset[*]}}$hidden" "${file#./}" "$line"
 }
 
-optional_reason() { # NAME
+# Whether a kernel may do without an option: it has the same under another name, or has nothing of the kind at all,
+# for which the reason is printed. One that it has, and whose dependencies are missing, is not optional.
+optional_reason() { # NAME CONFIG
+    local names reason name
     [[ -r $optional_list ]] || return 1
-    awk -v name="$1" '$1 == name { $1 = ""; sub(/^ +/, ""); print; found = 1 } END { exit !found }' "$optional_list"
+    read -r names reason < <(awk -v name="$1" '
+        { n = split($1, same, "|"); for (i = 1; i <= n; i++) if (same[i] == name) { print; exit } }' "$optional_list") || return 1
+    for name in ${names//|/ }; do
+        ! grep -qx "$name=y" "$2" || return 0
+    done
+    for name in ${names//|/ }; do
+        [[ -z $(entry_of "$name") ]] || return 1
+    done
+    printf '%s\n' "$reason"
 }
 
 prove_options() { # CONFIG
     local config=$1 name value where got reason missing=0
     # Name, value, FILE:LINE and what is there instead, of the options that are otherwise in the .config.
     while IFS=$'\t' read -r name value where got; do
-        if reason=$(optional_reason "$name"); then
-            note "left out: $name ($reason)"
+        if reason=$(optional_reason "$name" "$config"); then
+            [[ -z $reason ]] || note "left out: $name ($reason)"
             continue
         fi
         missing=$((missing + 1))
@@ -82,6 +98,12 @@ prove_options() { # CONFIG
             got = ($1 in has) ? has[$1] : "n"
             if (got != $2) print $1, $2, $3, (got == "n" ? "not set" : got)
         }' "$config" "$tree/options")
+    # What a newer kernel has made an option of is off, since the merge begins with all of them off: not unseen.
+    for name in $(sed -n 's/^# \(CONFIG_MITIGATION_[A-Z0-9_]*\) is not set$/\1/p' "$config"); do
+        ! grep -q "^$name"$'\t' "$tree/options" || continue
+        missing=$((missing + 1))
+        note "$name is off in the final .config, and no fragment names it: ask for it, $name=y, or say # $name is not set"
+    done
     ((missing > 0)) || return 0
     if [[ $skip_check == yes ]]; then
         note "going on without $missing of the options asked for (-s)"
