@@ -144,14 +144,47 @@ std::vector<Key> hypervisor_keys() {
          .slot = SLOT(hypervisor.rootless),
          .since = "Kata 2.x",
          .doc = "QEMU runs as a user without any right, one of its own for each sandbox "
-                "(rootless_uids), and has a VFIO node as that user's while it is attached. The "
-                "share is then served by virtio_fs_daemon, not by QEMU."},
+                "(rootless_uids), and has a VFIO node as that user's while it is attached. Its "
+                "share is virtio-fs, whatever shared_fs says."},
+        {.table = t,
+         .name = "shared_fs",
+         .slot = SLOT(hypervisor.shared_fs),
+         .choices = {"virtio-9p", "virtio-fs", "virtio-fs-nydus", "none"},
+         .annotation = true,
+         .since = "Kata 1.x",
+         .doc = "How the containers' files reach the guest: virtio-9p is served by QEMU, virtio-fs "
+                "by virtio_fs_daemon. Kata's other two are refused by the runtime. Kata itself "
+                "defaults to virtio-fs from 2.0 on."},
         {.table = t,
          .name = "virtio_fs_daemon",
          .slot = SLOT(hypervisor.virtio_fs_daemon),
          .since = "Kata 1.x",
-         .doc = "The program that serves the share of a rootless QEMU; nothing else uses it here. "
-                "Debian's qemu-system-common has it."},
+         .doc = "virtiofsd, QEMU's own in C (Debian 12: qemu-system-common) or the one in Rust "
+                "(later Debians: virtiofsd, /usr/libexec/virtiofsd; Kata's): it is asked which."},
+        {.table = t,
+         .name = "virtio_fs_cache",
+         .slot = SLOT(hypervisor.virtio_fs_cache),
+         .choices = {"auto", "always", "metadata", "never", "none"},
+         .annotation = true,
+         .since = "Kata 1.x",
+         .doc = "What the guest may keep of virtio-fs without asking: auto, for a second; always, "
+                "for ever, so that it does not see what the host changes; metadata, that and no "
+                "contents (Rust's virtiofsd alone); never, which none is the old name of, "
+                "nothing."},
+        {.table = t,
+         .name = "virtio_fs_queue_size",
+         .slot = SLOT(hypervisor.virtio_fs_queue_size),
+         .min = 2,
+         .max = 1024,
+         .annotation = true,
+         .since = "Kata 3.x",
+         .doc = "Requests of virtio-fs that can be under way at once; a power of two."},
+        {.table = t,
+         .name = "virtio_fs_extra_args",
+         .slot = SLOT(hypervisor.virtio_fs_extra_args),
+         .since = "Kata 1.x",
+         .doc = "More words for virtio_fs_daemon's command line; one of them takes the place of "
+                "ours of that name. What it shares, and with whom, they can't change."},
         {.table = t,
          .name = "enable_debug",
          .slot = SLOT(hypervisor.enable_debug),

@@ -38,7 +38,11 @@ struct Hypervisor {
     bool hotplug_vfio_on_root_bus = false;
     bool enable_iommu = false;
     bool rootless = false; ///< QEMU runs as a user of its own; the plugin then lends it VFIO nodes
+    std::string shared_fs = "virtio-9p"; ///< or "virtio-fs"; Kata's others the shim refuses
     std::string virtio_fs_daemon = "/usr/lib/qemu/virtiofsd";
+    std::string virtio_fs_cache = "auto";          ///< or "always", "metadata", "never", "none"
+    std::int64_t virtio_fs_queue_size = 1024;      ///< a power of two
+    std::vector<std::string> virtio_fs_extra_args; ///< whole words
     bool enable_debug = false;
     std::string extra_monitor_socket;                ///< "", "hmp", "qmp" or "qmp-pretty"
     std::vector<std::string> enable_annotations;     ///< regular expressions, whole names

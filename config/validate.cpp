@@ -267,12 +267,39 @@ std::optional<Finding> rootless_uids_are_a_range(const Configuration& c) {
                    "write it as \"FIRST-LAST\", without 0, such as \"1879048192-1879113727\"");
 }
 
+std::optional<Finding> queue_size_is_a_power(const Configuration& c) {
+    const auto size = c.hypervisor.virtio_fs_queue_size;
+    if ((size & (size - 1)) == 0)
+        return std::nullopt;
+    return finding(c, Errc::config_invalid, "hypervisor.qemu.virtio_fs_queue_size",
+                   "is " + std::to_string(size) + ", and a virtio queue has 2, 4, 8, ... places",
+                   "write a power of two");
+}
+
+std::optional<Finding> share_stays_the_share(const Configuration& c) {
+    constexpr auto ours = std::to_array<std::string_view>(
+        {"--fd", "--socket", "--socket-path", "--shared-dir", "--daemonize"});
+    for (const auto& word : c.hypervisor.virtio_fs_extra_args) {
+        bool taken =
+            std::ranges::find(ours, std::string_view(word).substr(0, word.find('='))) != ours.end();
+        const auto options = word.starts_with("-o") ? word.substr(2) : word;
+        for (const auto option : split(options, ','))
+            taken = taken || trim(option).starts_with("source=");
+        if (taken)
+            return finding(c, Errc::config_invalid, "hypervisor.qemu.virtio_fs_extra_args",
+                           kata_vfio::quoted(word) +
+                               " is decided for each sandbox: what is shared, and with whom",
+                           "take it out");
+    }
+    return std::nullopt;
+}
+
 std::vector<Finding> validate(const Configuration& configuration) {
-    constexpr auto rules =
-        std::to_array({machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on,
-                       one_root_filesystem, viommu_is_off, kernel_params_fit,
-                       extra_monitor_is_for_debugging, state_dir_is_usable, resend_is_within_unplug,
-                       redactions_name_members, vgpu_is_whole, rootless_uids_are_a_range});
+    constexpr auto rules = std::to_array(
+        {machine_type_is_pc, accelerators_keep_the_machine, root_bus_is_on, one_root_filesystem,
+         viommu_is_off, kernel_params_fit, extra_monitor_is_for_debugging, state_dir_is_usable,
+         resend_is_within_unplug, redactions_name_members, vgpu_is_whole, rootless_uids_are_a_range,
+         queue_size_is_a_power, share_stays_the_share});
     std::vector<Finding> findings;
     for (const auto rule : rules)
         if (auto found = rule(configuration))

@@ -41,6 +41,8 @@ std::optional<Finding> resend_is_within_unplug(const Configuration&);
 std::optional<Finding> redactions_name_members(const Configuration&);
 std::optional<Finding> vgpu_is_whole(const Configuration&);
 std::optional<Finding> rootless_uids_are_a_range(const Configuration&);
+std::optional<Finding> queue_size_is_a_power(const Configuration&);
+std::optional<Finding> share_stays_the_share(const Configuration&);
 
 // Those of [vfio.daemon]: for kata-vfiod and `config check`, and no reason to refuse a device.
 std::optional<Finding> daemon_socket_is_usable(const Configuration&);

@@ -87,6 +87,7 @@ if(TARGET containerd-shim-kata-vfio-v2)
   debian_package(shim kata-vfio-shim SECTION admin
     DEPENDS "libkata-vfio1 ${_same}"
     RECOMMENDS "containerd, qemu-system-x86, kata-vfio ${_same}"
+    SUGGESTS "virtiofsd"
     SUMMARY "GPUs and vGPUs for sandboxes (containerd shim)"
     DESCRIPTION "containerd-shim-kata-vfio-v2 runs containers in QEMU sandboxes with\n\
 hot-plugged GPUs; the guest's agent, and a script that makes its image.")

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kata_vfio::shim {
@@ -46,6 +47,9 @@ class Child {
     UniqueFd pidfd_;
     Future<std::string> ended_;
 };
+
+/// Child::ended() of a program that had nothing to complain of.
+inline constexpr std::string_view ended_well = "exit status 0";
 
 /// The end of a log, for a text; "" when it can't be read.
 std::string last_words(const std::filesystem::path& log);

@@ -51,6 +51,14 @@ Machine machine_of(const config::Hypervisor& hypervisor, const oci::Size& size,
         throw Failure(Errc::config_invalid, "this host has no KVM (/dev/kvm)")
             .remedy("load kvm_intel or kvm_amd, or have the guest's processor emulated, slowly, "
                     "with machine_accelerators = \"accel=tcg\"");
+    const auto& shared = hypervisor.shared_fs;
+    if (shared != "virtio-9p" && shared != "virtio-fs")
+        throw Failure(Errc::config_invalid, "shared_fs = \"" + shared +
+                                                "\" is Kata's: containers have their files by "
+                                                "virtio-9p or virtio-fs here")
+            .remedy("write one of these in [hypervisor.qemu] shared_fs");
+    // A QEMU without rights can't serve files of every owner.
+    machine.virtio_fs = hypervisor.rootless || shared == "virtio-fs";
     // Kata's rules for default_vcpus; what the pod asks for comes on top.
     auto vcpus = hypervisor.default_vcpus;
     if (vcpus < 0 || vcpus > host_cpus)
@@ -66,6 +74,7 @@ Machine machine_of(const config::Hypervisor& hypervisor, const oci::Size& size,
     machine.firmware = hypervisor.firmware;
     machine.kernel_params = hypervisor.kernel_params;
     machine.debug = hypervisor.enable_debug;
+    machine.share_queue_size = hypervisor.virtio_fs_queue_size;
     return machine;
 }
 
@@ -80,12 +89,12 @@ std::vector<std::string> command_line(const Machine& m) {
     add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add("-machine", m.type + (m.kvm ? ",accel=kvm" : "") +
                         (m.accelerators.empty() ? "" : "," + m.accelerators) +
-                        (m.share_fd >= 0 ? ",memory-backend=ram" : ""));
+                        (m.virtio_fs ? ",memory-backend=ram" : ""));
     add("-cpu", std::string(m.kvm ? "host" : "qemu64") +
                     (m.cpu_features.empty() ? "" : "," + m.cpu_features));
     add("-smp", std::to_string(m.vcpus));
     add("-m", std::to_string(m.memory_mib) + "M");
-    if (m.share_fd >= 0) // which the file server has to reach
+    if (m.virtio_fs) // which the file server has to reach
         add("-object",
             "memory-backend-memfd,id=ram,share=on,size=" + std::to_string(m.memory_mib) + "M");
     if (!m.firmware.empty())
@@ -99,9 +108,10 @@ std::vector<std::string> command_line(const Machine& m) {
     add("-chardev", "socket,id=agent,fd=" + std::to_string(m.agent_fd));
     add("-device", "virtserialport,chardev=agent,name=" + std::string(agent::port_name));
     std::string params(own_params);
-    if (m.share_fd >= 0) {
+    if (m.virtio_fs) {
         add("-chardev", "socket,id=share,fd=" + std::to_string(m.share_fd));
-        add("-device", "vhost-user-fs-pci,chardev=share,tag=" + std::string(agent::share_tag));
+        add("-device", "vhost-user-fs-pci,chardev=share,tag=" + std::string(agent::share_tag) +
+                           ",queue-size=" + std::to_string(m.share_queue_size));
         params += " " + std::string(agent::share_by_virtio_fs);
     } else {
         // remap: what is mounted in the share has inode numbers of its own.

@@ -27,18 +27,21 @@ struct Machine {
     std::filesystem::path monitor; ///< the plugin's monitor: a socket QEMU makes
     std::filesystem::path share;
     std::filesystem::path console_log;
-    int monitor_fd = -1; ///< the shim's own monitor: a connected socket
-    int agent_fd = -1;   ///< the same for the guest agent's port
+    int monitor_fd = -1;    ///< the shim's own monitor: a connected socket
+    int agent_fd = -1;      ///< the same for the guest agent's port
+    bool virtio_fs = false; ///< the share is served by a program of its own, with share_fd
+    int share_fd = -1;      ///< the connection to it
+    std::int64_t share_queue_size = 0; ///< of virtio-fs
     // Of a rootless one; its monitor's path is then below its workplace.
     std::optional<QemuUser> user;
     std::filesystem::path workplace; ///< the only directory it may write in, until it is up
-    int share_fd = -1;               ///< a connection to who serves the share in its place
     int console_fd = -1;             ///< console_log, opened
 };
 
 /// Out of the configuration in force and what the pod asks for. `host_cpus` bounds the vCPUs.
 /// `has_kvm`: /dev/kvm is there. Throws Failure(config_invalid) when KVM is wanted and is not: TCG
-/// is what `machine_accelerators = "accel=tcg"` asks for, never chosen behind the user's back.
+/// is what `machine_accelerators = "accel=tcg"` asks for, never chosen behind the user's back. And
+/// for a shared_fs that is Kata's alone.
 Machine machine_of(const config::Hypervisor& hypervisor, const oci::Size& size,
                    std::int64_t host_cpus, bool has_kvm);
 

@@ -5,6 +5,7 @@
 #include "runtime-plugin/shim/vm/privileges.hpp"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -12,7 +13,11 @@
 #include <cstring>
 
 namespace kata_vfio::shim {
+using boost::asio::awaitable;
 namespace {
+
+/// It answers within milliseconds; on an emulated machine that is busy, within a second.
+constexpr std::chrono::seconds for_version{20};
 
 struct Ends {
     UniqueFd listener, connection;
@@ -37,34 +42,70 @@ Ends connected(const std::filesystem::path& path) {
     return ends;
 }
 
-} // namespace
-
-std::vector<std::string> file_server_line(const std::string& program, int listener,
-                                          const std::filesystem::path& share) {
-    // announce_submounts: each mount in the share has inode numbers of its own. -mknod: the shim
-    // has not that capability itself.
-    return {program, "--fd=" + std::to_string(listener), "-o",
-            "source=" + share.native() +
-                ",sandbox=namespace,xattr,announce_submounts,cache=auto,modcaps=-mknod"};
+/// Throws Failure when it is nothing to be run.
+void require_program(const std::string& path) {
+    struct stat info {};
+    std::string problem;
+    if (::stat(path.c_str(), &info) != 0)
+        problem = errno == ENOENT ? "there is no " + path : path + ": " + std::strerror(errno);
+    else if (!S_ISREG(info.st_mode))
+        problem = path + " is no file";
+    else if (::access(path.c_str(), X_OK) != 0)
+        problem = path + " is not executable";
+    if (problem.empty())
+        return;
+    throw Failure(Errc::config_invalid, "virtio-fs needs virtiofsd, and " + problem)
+        .remedy("install it (Debian 12: qemu-system-common, /usr/lib/qemu/virtiofsd; later: "
+                "virtiofsd, /usr/libexec/virtiofsd), and name it in [hypervisor.qemu] "
+                "virtio_fs_daemon");
 }
 
-FileServer::FileServer(boost::asio::io_context& io, const std::string& program, const Place& place,
-                       const HostCgroup& cgroup, UniqueFd& qemu_end) {
-    if (::access(program.c_str(), X_OK) != 0)
-        throw Failure(Errc::config_invalid, "a rootless QEMU has its share served by virtiofsd, "
-                                            "and there is no program " +
-                                                program)
-            .remedy("install it (Debian 12: qemu-system-common; later: virtiofsd), and name it in "
-                    "[hypervisor.qemu] virtio_fs_daemon");
+/// Which of the two it is, by its own word.
+awaitable<FileServerKind> ask(boost::asio::io_context& io, const std::string& program,
+                              const Place& place) {
+    // Not of its log: of a sandbox that is started again that has more in it.
+    const auto answer = place.at("virtiofsd.version");
+    ::unlink(answer.c_str());
+    Child::Plan plan;
+    plan.words = {program, "--version"};
+    plan.log = answer;
+    Child child(io, plan);
+    const auto end = co_await child.ended().wait_for(for_version);
+    const auto said = last_words(answer);
+    ::unlink(answer.c_str());
+    if (end)
+        if (const auto kind = file_server_kind(said))
+            co_return *kind;
+    throw Failure(Errc::config_invalid, program + " is not virtiofsd: asked for its --version it " +
+                                            (end ? "ended, " + *end : "did not end"))
+        .said(said)
+        .remedy("name virtiofsd in [hypervisor.qemu] virtio_fs_daemon (Debian 12: "
+                "/usr/lib/qemu/virtiofsd of qemu-system-common; later: /usr/libexec/virtiofsd of "
+                "virtiofsd)");
+}
+
+} // namespace
+
+awaitable<std::unique_ptr<FileServer>>
+FileServer::start(boost::asio::io_context& io, const config::Hypervisor& hypervisor,
+                  const Place& place, const HostCgroup& cgroup, UniqueFd& qemu_end) {
+    const auto& program = hypervisor.virtio_fs_daemon;
+    require_program(program);
+    const auto kind = co_await ask(io, program, place);
     auto ends = connected(place.at("share.sock"));
     Child::Plan plan;
-    plan.words = file_server_line(program, ends.listener.get(), place.shared());
+    plan.words = file_server_line(kind, hypervisor, ends.listener.get(), place.shared());
     plan.log = place.at("virtiofsd.log");
     plan.kept = {ends.listener.get()};
     plan.capabilities = file_server_capabilities();
     plan.cgroup = &cgroup;
-    child_ = std::make_unique<Child>(io, plan);
+    auto child = std::make_unique<Child>(io, plan);
     qemu_end = std::move(ends.connection);
+    co_return std::unique_ptr<FileServer>(new FileServer(std::move(child)));
+}
+
+bool FileServer::failed() const {
+    return ended().ready() && ended().value() != ended_well;
 }
 
 } // namespace kata_vfio::shim

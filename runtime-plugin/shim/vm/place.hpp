@@ -20,7 +20,8 @@ struct ProcessMark {
 /// containerd's names have no two separators in a row, so no two sandboxes share a key.
 ///
 ///     shim.sock  shim.pid  qmp.sock  qemu.pid  qemu.log  configuration
-///     user  virtiofsd.pid  virtiofsd.log  qemu/qmp.sock   of a rootless QEMU
+///     virtiofsd.pid  virtiofsd.log   with virtio-fs
+///     user  qemu/qmp.sock   of a rootless QEMU
 ///     mounts/    what the guest is to see, mounted here by the shim
 ///     shared/    the same, read-only at its top: what QEMU exports
 class Place {

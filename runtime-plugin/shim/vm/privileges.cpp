@@ -10,7 +10,8 @@ namespace kata_vfio::shim {
 namespace {
 
 // An overlay's copy-up is done with the rights of who has mounted it, which is the shim; the file
-// server of the share is QEMU. So what a container's root may do to its files both have to keep.
+// server of the share is QEMU, with virtio-9p. So what a container's root may do to its files both
+// have to keep.
 constexpr std::array<Privilege, 13> kept{{
     {"CAP_SYS_ADMIN", "mounts the share and the containers' root file systems", false},
     {"CAP_SYS_PTRACE", "sees who has a VFIO group open (/proc/PID/fd)", false},

@@ -11,7 +11,7 @@ namespace kata_vfio::shim {
 struct Privilege {
     std::string_view name; ///< "CAP_CHOWN"
     std::string_view reason;
-    bool qemu = false; ///< a QEMU that runs as root keeps it too
+    bool qemu = false; ///< a QEMU that serves the share, as root, keeps it too
 };
 
 std::span<const Privilege> privileges() noexcept;
@@ -20,7 +20,7 @@ std::span<const Privilege> privileges() noexcept;
 std::uint64_t shim_capabilities() noexcept;
 std::uint64_t qemu_capabilities() noexcept;
 
-/// And what the file server of a rootless QEMU does: it sets itself apart with these, and keeps
+/// And what virtiofsd does: it sets itself apart with these, and keeps
 /// those for files.
 std::uint64_t file_server_capabilities() noexcept;
 

@@ -46,7 +46,7 @@ Qemu::Qemu(asio::io_context& io, Machine machine, const std::filesystem::path& l
         if (fd >= 0)
             plan.kept.push_back(fd);
     plan.memlock = memlock_bytes(machine);
-    plan.capabilities = machine.user ? 0 : qemu_capabilities();
+    plan.capabilities = machine.user || machine.virtio_fs ? 0 : qemu_capabilities();
     plan.user = machine.user;
     plan.directory = machine.workplace;
     child_ = std::make_unique<Child>(io, plan);

@@ -98,6 +98,8 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
         take_rights(machine, opened);
         monitor = place_.workplace() / monitor.filename();
     }
+    if (machine.virtio_fs)
+        co_await serve_share(machine, opened);
     const auto user = machine.user;
     UniqueFd port;
     qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
@@ -117,11 +119,15 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     } catch (const Failure&) {
         ended = std::current_exception();
     }
-    if (ended && file_server_ && file_server_->ended().ready())
-        throw Failure(Errc::qemu_gone, "the share's file server ended before QEMU was up, " +
-                                           file_server_->ended().value())
+    // QEMU ends without it, and it without QEMU: whoever ended badly is the one to blame.
+    if (ended && file_server_)
+        co_await file_server_->ended().wait_for(seconds(1));
+    if (ended && file_server_ && file_server_->failed())
+        throw Failure(Errc::qemu_gone,
+                      "virtiofsd ended before QEMU was up, " + file_server_->ended().value())
             .said(last_words(place_.at("virtiofsd.log")))
-            .remedy("see that [hypervisor.qemu] virtio_fs_daemon is virtiofsd");
+            .remedy("see that [hypervisor.qemu] virtio_fs_daemon and virtio_fs_extra_args are "
+                    "right");
     if (ended)
         std::rethrow_exception(ended);
     if (user)
@@ -149,18 +155,21 @@ void Sandbox::allow_devices() noexcept {
     }
 }
 
+awaitable<void> Sandbox::serve_share(Machine& machine, std::vector<UniqueFd>& opened) {
+    UniqueFd share;
+    file_server_ =
+        co_await FileServer::start(io_, configuration_.hypervisor, place_, cgroup_, share);
+    place_.remember("virtiofsd.pid", file_server_->pid());
+    machine.share_fd = share.get();
+    opened.push_back(std::move(share));
+}
+
 void Sandbox::take_rights(Machine& machine, std::vector<UniqueFd>& opened) {
     const auto range = config::parse_uid_range(configuration_.vfio.rootless_uids);
     machine.user = take_user(root_, place_, range.value(), machine.kvm);
     place_.open_workplace(machine.user->id);
     machine.workplace = place_.workplace();
     machine.monitor = machine.monitor.filename(); // it may not look into what is above it
-    UniqueFd share;
-    file_server_ = std::make_unique<FileServer>(io_, configuration_.hypervisor.virtio_fs_daemon,
-                                                place_, cgroup_, share);
-    place_.remember("virtiofsd.pid", file_server_->pid());
-    machine.share_fd = share.get();
-    opened.push_back(std::move(share));
     if (!machine.debug)
         return;
     UniqueFd console(
@@ -175,22 +184,27 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
     using namespace asio::experimental::awaitable_operators;
     auto ended = self.qemu_->ended();
     auto lost = self.guest_->lost();
-    // Without a rootless QEMU there is none, and its end never comes.
+    // With virtio-9p there is none, and its end never comes.
     auto unserved = self.file_server_ ? self.file_server_->ended() : Future<std::string>(self.io_);
     co_await (ended.wait() || lost.wait() || unserved.wait());
     if (!*alive || self.stopping_)
         co_return;
     self.stopping_ = true;
     self.running_ = false;
-    // The port closes, and the file server ends, a moment before QEMU has ended, which knows why.
-    if (!ended.ready() && !self.guest_->broke_protocol()) {
+    // The port closes, and the file server ends, a moment before QEMU has ended, which knows why;
+    // and QEMU does not end with its file server.
+    const bool unserved_first = self.file_server_ && self.file_server_->failed();
+    if (!ended.ready() && !unserved_first && !self.guest_->broke_protocol()) {
         co_await ended.wait_for(seconds(2));
         if (!*alive)
             co_return;
     }
-    const auto why = ended.ready()  ? "QEMU ended, " + ended.value()
-                     : lost.ready() ? lost.value()
-                                    : "its file server ended: " + unserved.value();
+    const auto why = ended.ready() && !unserved_first ? "QEMU ended, " + ended.value()
+                     : unserved.ready()
+                         ? "virtiofsd, which served its files, ended, " + unserved.value()
+                         : lost.value();
+    if (unserved_first)
+        log_error("virtiofsd ended", {{"said", last_words(self.place_.at("virtiofsd.log"))}});
     log_error("the sandbox is gone",
               {{"why", why}, {"qemu_said", last_words(self.place_.at("qemu.log"))}});
     self.log_console();

@@ -62,6 +62,8 @@ class Sandbox {
     };
     static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
     boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
+    /// Starts the share's file server; `opened` keeps its connection until QEMU has it.
+    boost::asio::awaitable<void> serve_share(Machine& machine, std::vector<UniqueFd>& opened);
     /// What a QEMU without rights can't open itself: who it is, where it works, and what it is
     /// given open, which `opened` keeps until it has it.
     void take_rights(Machine& machine, std::vector<UniqueFd>& opened);
@@ -99,7 +101,7 @@ class Sandbox {
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;
     std::unique_ptr<Plugin> plugin_;
-    std::unique_ptr<FileServer> file_server_; ///< of a rootless QEMU
+    std::unique_ptr<FileServer> file_server_; ///< with virtio-fs
     std::unique_ptr<Qemu> qemu_;
     std::unique_ptr<Guest> guest_;
     /// Shared with the add() under way, which the machine's end may overtake.

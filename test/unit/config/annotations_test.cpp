@@ -171,13 +171,23 @@ TEST_F(Annotations, NoAnnotationWidensWhatIsPermitted) {
     EXPECT_THAT(apply("valid_hypervisor_paths", "*"), HasSubstr("can't be given as an annotation"));
 }
 
+TEST_F(Annotations, ThePodsShare) {
+    enable("\".*\"");
+    EXPECT_EQ(apply("shared_fs", "virtio-fs"), "");
+    EXPECT_EQ(configuration_.hypervisor.shared_fs, "virtio-fs");
+    EXPECT_THAT(apply("shared_fs", "nfs"), HasSubstr("virtio-9p"));
+    EXPECT_THAT(apply("virtio_fs_queue_size", "96"), HasSubstr("power of two"));
+    for (const auto* root_like : {"virtio_fs_daemon", "virtio_fs_extra_args"})
+        EXPECT_THAT(apply(root_like, "--x"), HasSubstr("can't be given as an annotation"));
+}
+
 TEST_F(Annotations, KatasOthersAndObsoleteOnesBecomeWarnings) {
     enable("\".*\"");
-    EXPECT_EQ(apply("virtio_fs_cache", "auto"), "");
+    EXPECT_EQ(apply("msize_9p", "8192"), "");
     EXPECT_EQ(apply("hot_plug_vfio", "root-port"), "");
     ASSERT_EQ(configuration_.warnings.size(), 2u);
     EXPECT_EQ(configuration_.warnings[0].str(),
-              "annotation io.katacontainers.config.hypervisor.virtio_fs_cache: is Kata's and has "
+              "annotation io.katacontainers.config.hypervisor.msize_9p: is Kata's and has "
               "no effect here");
     EXPECT_THAT(configuration_.warnings[1].str(), HasSubstr("is obsolete and has no effect here"));
 }

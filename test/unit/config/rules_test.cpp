@@ -105,6 +105,29 @@ TEST(Rules, RootlessUidsAreARange) {
     }
 }
 
+TEST(Rules, AQueueOfVirtioFsHasAPowerOfTwoPlaces) {
+    Configuration c;
+    EXPECT_FALSE(queue_size_is_a_power(c)) << "the default";
+    c.hypervisor.virtio_fs_queue_size = 96;
+    EXPECT_TRUE(queue_size_is_a_power(c));
+}
+
+TEST(Rules, ExtraWordsForVirtiofsdDontChangeTheShare) {
+    Configuration c;
+    using Words = std::vector<std::string>;
+    for (const Words& words : {Words{}, Words{"--thread-pool-size=1", "--announce-submounts"},
+                               Words{"-o", "no_posix_lock,xattr"}}) {
+        c.hypervisor.virtio_fs_extra_args = words;
+        EXPECT_FALSE(share_stays_the_share(c));
+    }
+    for (const Words& words :
+         {Words{"--shared-dir=/"}, Words{"--shared-dir", "/"}, Words{"-o", "xattr,source=/"},
+          Words{"-osource=/"}, Words{"--fd=3"}, Words{"--socket-path=/s"}}) {
+        c.hypervisor.virtio_fs_extra_args = words;
+        EXPECT_TRUE(share_stays_the_share(c)) << words.front();
+    }
+}
+
 TEST(Rules, TheExtraMonitorNeedsDebug) {
     Configuration c;
     c.hypervisor.extra_monitor_socket = "hmp";

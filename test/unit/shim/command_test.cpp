@@ -181,6 +181,32 @@ TEST(ShimMachine, WithoutKvmOnlyWhenAsked) {
     EXPECT_FALSE(machine_of(emulated, {}, 1, true).kvm);
 }
 
+TEST(ShimMachine, SharesByWhatIsConfigured) {
+    auto h = hypervisor();
+    EXPECT_FALSE(machine_of(h, {}, 1, true).virtio_fs);
+    h.rootless = true;
+    EXPECT_TRUE(machine_of(h, {}, 1, true).virtio_fs);
+    h.rootless = false;
+    h.shared_fs = "virtio-fs";
+    h.virtio_fs_queue_size = 64;
+    auto machine = machine_of(h, {}, 1, true);
+    EXPECT_TRUE(machine.virtio_fs);
+    machine.share_fd = 7;
+    const auto args = command_line(machine);
+    EXPECT_THAT(args, Contains(HasSubstr("share=on")));
+    EXPECT_THAT(args, Contains(HasSubstr("queue-size=64")));
+    for (const auto* katas : {"none", "virtio-fs-nydus"}) {
+        h.shared_fs = katas;
+        try {
+            machine_of(h, {}, 1, true);
+            FAIL() << "nothing was thrown";
+        } catch (const Failure& failure) {
+            EXPECT_EQ(failure.code(), Errc::config_invalid);
+            EXPECT_THAT(failure.what(), HasSubstr(katas));
+        }
+    }
+}
+
 TEST(ShimMachine, CommandLine) {
     auto machine = machine_of(hypervisor(), {}, 1, true);
     machine.monitor = "/run/a,b/qmp.sock";
@@ -203,6 +229,7 @@ TEST(ShimMachine, CommandLineOfARootlessOne) {
     auto machine = machine_of(hypervisor(), {}, 1, true);
     machine.monitor = "qmp.sock";
     machine.debug = true;
+    machine.virtio_fs = true;
     machine.share_fd = 7;
     machine.console_fd = 8;
     const auto args = command_line(machine);
@@ -210,7 +237,7 @@ TEST(ShimMachine, CommandLineOfARootlessOne) {
     EXPECT_THAT(args, Contains("memory-backend-memfd,id=ram,share=on,size=2048M"));
     EXPECT_THAT(args, Contains("socket,id=plugin,path=qmp.sock,server=on,wait=off"));
     EXPECT_THAT(args, Contains("socket,id=share,fd=7"));
-    EXPECT_THAT(args, Contains("vhost-user-fs-pci,chardev=share,tag=share"));
+    EXPECT_THAT(args, Contains("vhost-user-fs-pci,chardev=share,tag=share,queue-size=1024"));
     EXPECT_THAT(args, Contains("set=1,fd=8"));
     EXPECT_THAT(args, Contains("file:/dev/fdset/1"));
     EXPECT_THAT(args, Not(Contains(HasSubstr("local,id=share"))));

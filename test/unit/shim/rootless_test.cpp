@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime-plugin/kernel/capability_sets.hpp"
 #include "runtime-plugin/shim/vm/child.hpp"
-#include "runtime-plugin/shim/vm/file_server.hpp"
 #include "runtime-plugin/shim/vm/qemu_user.hpp"
 
 #include "config/base/failure.hpp"
@@ -18,7 +17,6 @@
 
 namespace kata_vfio::shim {
 namespace {
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -117,21 +115,6 @@ TEST_F(Rootless, AChildHasItsUserAndNoRights) {
     EXPECT_THAT(status, HasSubstr("Groups:\t108"));
     for (const auto* set : {"CapPrm", "CapEff", "CapBnd", "CapAmb"})
         EXPECT_THAT(status, HasSubstr(std::string(set) + ":\t0000000000000000"));
-}
-
-TEST_F(Rootless, AFileServerThatIsNotThere) {
-    boost::asio::io_context io;
-    UniqueFd end;
-    try {
-        FileServer server(io, "/nowhere/virtiofsd", place, {}, end);
-        FAIL() << "nothing was thrown";
-    } catch (const Failure& failure) {
-        EXPECT_EQ(failure.code(), Errc::config_invalid);
-        EXPECT_THAT(failure.what(), HasSubstr("/nowhere/virtiofsd"));
-    }
-    const auto words = file_server_line("/v", 5, "/share");
-    EXPECT_THAT(words, Contains("--fd=5"));
-    EXPECT_THAT(words, Contains(HasSubstr("source=/share,")));
 }
 
 } // namespace
