@@ -20,8 +20,6 @@ constexpr auto obsolete = std::to_array<ObsoleteKey>({
      "cold-plugged"},
     {"hypervisor.qemu", "pcie_root_port", "0", ports},
     {"hypervisor.qemu", "pcie_switch_port", "0", ports},
-    {"hypervisor.qemu", "use_vsock", "true",
-     "has no effect since Kata 2.0: the agent is always reached over vsock"},
 });
 
 // clang-format off

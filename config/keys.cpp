@@ -186,6 +186,12 @@ std::vector<Key> hypervisor_keys() {
          .doc = "More words for virtio_fs_daemon's command line; one of them takes the place of "
                 "ours of that name. What it shares, and with whom, they can't change."},
         {.table = t,
+         .name = "use_vsock",
+         .slot = SLOT(hypervisor.use_vsock),
+         .since = "Kata 1.x",
+         .doc = "The guest's agent is reached by vsock where the host has /dev/vhost-vsock and the "
+                "initrd says that its kernel has it; else, or with false, by virtio-serial."},
+        {.table = t,
          .name = "enable_debug",
          .slot = SLOT(hypervisor.enable_debug),
          .annotation = true,

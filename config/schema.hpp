@@ -43,6 +43,7 @@ struct Hypervisor {
     std::string virtio_fs_cache = "auto";          ///< or "always", "metadata", "never", "none"
     std::int64_t virtio_fs_queue_size = 1024;      ///< a power of two
     std::vector<std::string> virtio_fs_extra_args; ///< whole words
+    bool use_vsock = true;                         ///< where host and guest have it
     bool enable_debug = false;
     std::string extra_monitor_socket;                ///< "", "hmp", "qmp" or "qmp-pretty"
     std::vector<std::string> enable_annotations;     ///< regular expressions, whole names

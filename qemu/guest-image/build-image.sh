@@ -64,14 +64,19 @@ files_of() {
     modprobe -d "$modules" -S "$release" -a --show-depends "$@" | sed -n 's/^insmod \([^ ]*\).*/\1/p' |
         awk '!seen[$0]++'
 }
+# What the agent can be reached by, for the shim, which looks it up before it starts QEMU.
+transports=(virtio-serial vsock)
 if [ -n "$modules" ]; then
     tree=$root/lib/modules/$release
     mkdir "$tree"
-    # Without these there is no agent's port and no share.
-    first=(virtio_pci virtio_console 9pnet_virtio 9p)
-    files=$(files_of "${first[@]}" ${drivers[@]+"${drivers[@]}"}) || die "a module of ${first[*]} ${drivers[*]-} is not in $modules"
-    # Loaded where the share comes by it: of a QEMU that runs as a user of its own.
+    # Loaded first; the others as the agent is told how it reaches its shim, and how its share.
+    first=(virtio_pci)
+    needed=("${first[@]}" virtio_console 9pnet_virtio 9p ${drivers[@]+"${drivers[@]}"})
+    files=$(files_of "${needed[@]}") || die "a module of ${needed[*]} is not in $modules"
     files+=" $(files_of virtiofs 2>/dev/null || true)"
+    # Where it is built in, nothing is to be copied.
+    transport=$(files_of vmw_vsock_virtio_transport 2>/dev/null) || transports=(virtio-serial)
+    files+=" ${transport:-}"
     for path in $files; do cp "$path" "$tree/"; done
     printf '%s\n' "${first[@]}" >"$tree/first"
     cp "$modules/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$tree/"
@@ -79,6 +84,7 @@ if [ -n "$modules" ]; then
     # The agent reads the text forms alone.
     rm -f "$tree"/*.bin
 fi
+printf '%s\n' "${transports[@]}" >"$root/transports"
 # Uncompressed: unpacking costs a guest more than loading the bytes.
 (cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$work/image"
 mkdir -p "$(dirname "$output")"

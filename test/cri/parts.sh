@@ -40,6 +40,7 @@ guest_parts() {
     parts=(CRI_KERNEL="$kernel" CRI_HAS_OWN_KERNEL=$has_own CRI_INITRD="$made/$scenario.cpio" CRI_IMAGE="$made/tools.tar"
         CRI_CONTAINERD="${CRI_CONTAINERD:-}" CRI_CRICTL="${CRI_CRICTL:-}" CRI_VICTIMS="${CRI_VICTIMS:-}" CRI_ROUNDS="${CRI_ROUNDS:-5}"
         CRI_LOAD="${CRI_LOAD:-3}" CRI_PATIENCE="${CRI_PATIENCE:-150}")
+    [ "$scenario" != transport ] || parts+=(CRI_VIRTIOFSD="$("$here/newer-virtiofsd" || true)")
     [ "$scenario" = times ] || return 0
     # The first program of the boot that sandboxes are compared with: it ends the machine.
     rm -rf "$made/bare" && mkdir -p "$made/bare"

@@ -22,7 +22,7 @@ namespace kata_vfio::agent {
 /// one poll loop; nothing in it waits for anybody.
 class Agent {
   public:
-    /// `port`: the virtio-serial port, open for both ways.
+    /// `port`: the connection to the shim, not blocking.
     Agent(UniqueFd port, Modules modules);
     /// Until the shim says power_off, closes the port, or breaks the protocol. Then the guest is to
     /// be switched off.

@@ -4,13 +4,12 @@
 #include "config/base/text.hpp"
 #include "runtime-plugin/agent/guest/agent.hpp"
 #include "runtime-plugin/agent/guest/container.hpp"
+#include "runtime-plugin/agent/guest/port.hpp"
 #include "runtime-plugin/agent/protocol/frame.hpp"
 #include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/sysfs_read.hpp"
 
-#include <fcntl.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -22,8 +21,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <optional>
-#include <utility>
+#include <string>
+#include <string_view>
 
 namespace kata_vfio::agent {
 namespace {
@@ -57,45 +56,22 @@ void loopback_up() {
         ::ioctl(fd.get(), SIOCSIFFLAGS, &request);
 }
 
-std::optional<UniqueFd> port_if_there(const vfio::HostRoot& root) {
-    const auto ports = root.sys("class/virtio-ports");
-    for (const auto& port : vfio::names_in(ports))
-        if (vfio::attribute(ports / port / "name") == std::string(port_name))
-            return UniqueFd(must(::open(root.dev(port).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC),
-                                 "can't open the port"));
-    return std::nullopt;
-}
-
-/// The driver learns the port's name, and that the host has it open, by messages that it works off
-/// after it is loaded; until then there is no such port, or its other end seems closed. There is no
-/// event to wait for the latter by.
-UniqueFd open_port(const vfio::HostRoot& root) {
-    std::optional<UniqueFd> port;
-    for (int i = 0; i < 1000; ++i) {
-        if (!port)
-            port = port_if_there(root);
-        pollfd state{port ? port->get() : -1, POLLOUT, 0};
-        if (::poll(&state, 1, port ? 0 : 10) > 0 && !(state.revents & POLLHUP))
-            return std::move(*port);
-        if (port)
-            ::poll(nullptr, 0, 10);
-    }
-    throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
-}
-
-void mount_share(const vfio::HostRoot& root, const Modules& modules) {
-    const auto words = vfio::attribute(root.proc("cmdline")).value_or("");
-    const auto parameters = split(words, ' ');
+void mount_share(const Modules& modules, std::string_view command_line) {
+    const auto parameters = split(command_line, ' ');
     const bool virtio_fs = std::ranges::find(parameters, share_by_virtio_fs) != parameters.end();
-    if (virtio_fs)
+    if (virtio_fs) {
         modules.load("virtiofs");
+    } else {
+        modules.load("9pnet_virtio");
+        modules.load("9p");
+    }
     must(::mount(std::string(share_tag).c_str(), share_directory, virtio_fs ? "virtiofs" : "9p", 0,
                  virtio_fs ? "" : "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"),
          "can't mount the share");
 }
 
 /// What containers need, and the port does not.
-void set_up(const vfio::HostRoot& root, const Modules& modules) {
+void set_up(const vfio::HostRoot& root, const Modules& modules, std::string_view command_line) {
     mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
     mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
     loopback_up();
@@ -105,7 +81,7 @@ void set_up(const vfio::HostRoot& root, const Modules& modules) {
     mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
     for (const char* path : {"/run/kata-vfio", share_directory})
         ::mkdir(path, 0755);
-    mount_share(root, modules);
+    mount_share(modules, command_line);
     if (modules.empty())
         return;
     // Devices that were there from the start.
@@ -132,10 +108,11 @@ void run_guest() {
     const vfio::HostRoot root;
     Modules modules(root.lib("modules") / system.release);
     modules.load_first();
-    Agent agent(open_port(root), modules);
+    const auto command_line = vfio::attribute(root.proc("cmdline")).value_or("");
+    Agent agent(open_port(root, modules, command_line), modules);
     // It has said hello: what is still to be done here is done while its host gets on, and before
     // the first request is read.
-    set_up(root, modules);
+    set_up(root, modules, command_line);
     agent.run();
 }
 

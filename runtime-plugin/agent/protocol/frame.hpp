@@ -7,14 +7,18 @@
 #include <string>
 #include <string_view>
 
-/// What shim and guest agent say to each other over one virtio-serial port: docs/agent-protocol.md.
+/// What shim and guest agent say to each other over one connection, of vsock or of virtio-serial:
+/// docs/agent-protocol.md.
 /// Both ends use these files, and neither trusts the other.
 namespace kata_vfio::agent {
 
 /// Told in `hello`; a change that an older end can't read counts it up.
 inline constexpr int protocol_version = 3;
-/// The port's name, /sys/class/virtio-ports/*/name in the guest.
+/// virtio-serial's port's name, /sys/class/virtio-ports/*/name in the guest.
 inline constexpr std::string_view port_name = "kata-vfio.agent";
+/// The beginning of a word of the guest's kernel command line: the host's vsock port, in decimal,
+/// that the agent connects to instead.
+inline constexpr std::string_view vsock_word = "kata_vfio.vsock=";
 /// What the share is called on its bus, be that virtio-9p's or virtio-fs's.
 inline constexpr std::string_view share_tag = "share";
 /// A word of the guest's kernel command line: it is virtio-fs.

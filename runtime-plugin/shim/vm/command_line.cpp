@@ -103,11 +103,17 @@ std::vector<std::string> command_line(const Machine& m) {
     add("-mon", "chardev=runtime,mode=control");
     add("-chardev", "socket,id=plugin,path=" + escaped(m.monitor.native()) + ",server=on,wait=off");
     add("-mon", "chardev=plugin,mode=control");
-    // Port 0 is kept for a console; 31 ports, the default, take the guest a second to set up.
-    add("-device", "virtio-serial-pci,max_ports=2");
-    add("-chardev", "socket,id=agent,fd=" + std::to_string(m.agent_fd));
-    add("-device", "virtserialport,chardev=agent,name=" + std::string(agent::port_name));
     std::string params(own_params);
+    if (m.vsock_fd >= 0) {
+        add("-device", "vhost-vsock-pci,guest-cid=" + std::to_string(m.vsock_cid) +
+                           ",vhostfd=" + std::to_string(m.vsock_fd));
+        params += " " + std::string(agent::vsock_word) + std::to_string(m.vsock_port);
+    } else {
+        // Port 0 is kept for a console; 31 ports, the default, take the guest a second to set up.
+        add("-device", "virtio-serial-pci,max_ports=2");
+        add("-chardev", "socket,id=agent,fd=" + std::to_string(m.agent_fd));
+        add("-device", "virtserialport,chardev=agent,name=" + std::string(agent::port_name));
+    }
     if (m.virtio_fs) {
         add("-chardev", "socket,id=share,fd=" + std::to_string(m.share_fd));
         add("-device", "vhost-user-fs-pci,chardev=share,tag=" + std::string(agent::share_tag) +

@@ -27,8 +27,11 @@ struct Machine {
     std::filesystem::path monitor; ///< the plugin's monitor: a socket QEMU makes
     std::filesystem::path share;
     std::filesystem::path console_log;
-    int monitor_fd = -1;    ///< the shim's own monitor: a connected socket
-    int agent_fd = -1;      ///< the same for the guest agent's port
+    int monitor_fd = -1; ///< the shim's own monitor: a connected socket
+    int agent_fd = -1;   ///< the same for the guest agent's port of virtio-serial
+    // Where the agent comes by vsock instead:
+    int vsock_fd = -1; ///< vhost-vsock, opened
+    std::uint32_t vsock_cid = 0, vsock_port = 0;
     bool virtio_fs = false; ///< the share is served by a program of its own, with share_fd
     int share_fd = -1;      ///< the connection to it
     std::int64_t share_queue_size = 0; ///< of virtio-fs

@@ -8,7 +8,9 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
+#include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
@@ -25,6 +27,14 @@ namespace {
 
 constexpr std::size_t most_given_up = 256;
 
+/// Of a socket pair's or vsock's.
+int family_of(int socket) {
+    int family = AF_UNIX;
+    socklen_t size = sizeof family;
+    ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size);
+    return family;
+}
+
 Code code_of_errno(int number) {
     return number == ESRCH || number == ENOENT ? Code::not_found : Code::unknown;
 }
@@ -34,7 +44,7 @@ Code code_of_errno(int number) {
 struct Guest::State : std::enable_shared_from_this<State> {
     State(asio::io_context& context, UniqueFd port)
         : io(context), socket(context), hello(context), lost(context) {
-        socket.assign(asio::local::stream_protocol(), port.release());
+        socket.assign(asio::generic::stream_protocol(family_of(port.get()), 0), port.release());
     }
 
     struct Process {
@@ -45,7 +55,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
     };
 
     asio::io_context& io;
-    asio::local::stream_protocol::socket socket;
+    asio::generic::stream_protocol::socket socket;
     agent::FrameReader reader{agent::Sender::guest};
     Future<agent::Hello> hello;
     Future<std::string> lost;

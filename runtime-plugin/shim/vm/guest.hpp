@@ -5,7 +5,8 @@
 #include "runtime-plugin/agent/protocol/message.hpp"
 #include "runtime-plugin/shim/future.hpp"
 
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <chrono>
 #include <functional>
@@ -25,13 +26,14 @@ struct ProcessEvents {
     std::function<void(int status)> exited;
 };
 
-/// The shim's end of the guest agent's port. One thread.
+/// The shim's end of the connection to the guest's agent. One thread.
 ///
 /// The guest is not trusted: what it sends is bounded and checked (runtime-plugin/agent/protocol),
 /// a stream that oversteps its window, a process nobody started or a reply nobody waits for ends
 /// the connection, which is the end of the sandbox and of nothing else.
 class Guest {
   public:
+    /// `port`: a connected socket, of whatever family.
     Guest(boost::asio::io_context& io, UniqueFd port);
     ~Guest();
     Guest(const Guest&) = delete;

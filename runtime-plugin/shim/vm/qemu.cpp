@@ -35,14 +35,14 @@ Pair socket_pair() {
 Qemu::Qemu(asio::io_context& io, Machine machine, const std::filesystem::path& log, UniqueFd& agent)
     : log_(log), user_(machine.user), said_(std::make_shared<Said>(io)), ended_(io) {
     auto monitor = socket_pair();
-    auto port = socket_pair();
+    auto port = machine.vsock_fd < 0 ? socket_pair() : Pair();
     machine.monitor_fd = monitor.theirs.get();
     machine.agent_fd = port.theirs.get();
     Child::Plan plan;
     plan.words = command_line(machine);
     plan.log = log;
-    plan.kept = {machine.monitor_fd, machine.agent_fd};
-    for (const int fd : {machine.share_fd, machine.console_fd})
+    for (const int fd : {machine.monitor_fd, machine.agent_fd, machine.vsock_fd, machine.share_fd,
+                         machine.console_fd})
         if (fd >= 0)
             plan.kept.push_back(fd);
     plan.memlock = memlock_bytes(machine);

@@ -15,8 +15,8 @@ namespace kata_vfio::shim {
 /// A sandbox's QEMU, child of this process. One thread.
 class Qemu {
   public:
-    /// Starts it; its words go to `log`. Gives the shim's end of the agent's port in `agent`.
-    /// Throws Failure when it could not be started at all.
+    /// Starts it; its words go to `log`. Gives the shim's end of the agent's port in `agent`, where
+    /// that is one of virtio-serial. Throws Failure when it could not be started at all.
     Qemu(boost::asio::io_context& io, Machine machine, const std::filesystem::path& log,
          UniqueFd& agent);
     ~Qemu(); ///< kills it when it still runs, and waits for its end

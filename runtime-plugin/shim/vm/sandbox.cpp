@@ -9,6 +9,7 @@
 #include "config/validate.hpp"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "runtime-plugin/shim/vm/initrd.hpp"
 #include "runtime-plugin/shim/vm/mount.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -100,6 +101,7 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     }
     if (machine.virtio_fs)
         co_await serve_share(machine, opened);
+    const auto vsock = open_vsock(machine);
     const auto user = machine.user;
     UniqueFd port;
     qemu_ = std::make_unique<Qemu>(io_, std::move(machine), place_.at("qemu.log"), port);
@@ -112,7 +114,10 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
         log_warning("QEMU stays in the shim's cgroup", {{"error", failure.what()}});
     }
     opened.clear();
-    guest_ = std::make_unique<Guest>(io_, std::move(port));
+    if (vsock)
+        vsock->device_is_given();
+    else
+        guest_ = std::make_unique<Guest>(io_, std::move(port));
     std::exception_ptr ended;
     try {
         co_await qemu_->ready();
@@ -137,6 +142,8 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     // Before the guest is up: a pod that asks for what is not to be had fails at once.
     const auto own =
         co_await plugin_->open(std::move(key), std::move(socket), std::move(annotations));
+    if (vsock)
+        co_await meet_agent(*vsock);
     const auto hello = co_await guest_->hello(seconds(configuration_.agent.dial_timeout));
     log_info("the sandbox is up", {{"kernel", hello.kernel}, {"sandbox", place_.key()}});
     for (const auto& one : own) {
@@ -153,6 +160,47 @@ void Sandbox::allow_devices() noexcept {
         // A host whose kernel has no such rules, or a shim that may not set them.
         log_warning("QEMU may open any device of the host", {{"error", error.what()}});
     }
+}
+
+std::unique_ptr<Vsock> Sandbox::open_vsock(Machine& machine) {
+    if (!configuration_.hypervisor.use_vsock)
+        return nullptr;
+    std::string why = "its kernel is not known to have vsock: the initrd does not say so";
+    try {
+        if (!machine.initrd.empty() && initrd_has_vsock(machine.initrd)) {
+            auto vsock = std::make_unique<Vsock>(io_, root_);
+            machine.vsock_fd = vsock->device();
+            machine.vsock_cid = vsock->cid();
+            machine.vsock_port = vsock->port();
+            return vsock;
+        }
+    } catch (const Failure& failure) {
+        why = failure.what();
+    }
+    log_debug("the guest's agent comes by virtio-serial", {{"why", why}});
+    return nullptr;
+}
+
+awaitable<void> Sandbox::meet_agent(Vsock& vsock) {
+    using namespace asio::experimental::awaitable_operators;
+    const seconds limit(configuration_.agent.dial_timeout);
+    asio::steady_timer timer(io_, limit);
+    auto first =
+        co_await (vsock.accept() || qemu_->ended().wait() || timer.async_wait(asio::use_awaitable));
+    constexpr auto kernel = "; if the guest's kernel has no vsock, write use_vsock = false in "
+                            "[hypervisor.qemu]";
+    if (first.index() == 1)
+        throw ttrpc::Error(ttrpc::Code::unavailable,
+                           "the guest did not come up: QEMU ended, " + std::get<1>(first) + kernel);
+    if (first.index() == 2)
+        throw ttrpc::Error(ttrpc::Code::deadline_exceeded,
+                           "the guest's agent did not come by vsock within " +
+                               std::to_string(limit.count()) +
+                               " s ([agent.kata] dial_timeout); enable_debug of [hypervisor.qemu] "
+                               "keeps the guest's console" +
+                               kernel);
+    guest_ = std::make_unique<Guest>(io_, std::get<0>(std::move(first)));
+    log_debug("the guest's agent comes by vsock", {{"cid", std::to_string(vsock.cid())}});
 }
 
 awaitable<void> Sandbox::serve_share(Machine& machine, std::vector<UniqueFd>& opened) {

@@ -9,6 +9,7 @@
 #include "runtime-plugin/shim/vm/place.hpp"
 #include "runtime-plugin/shim/vm/plugin.hpp"
 #include "runtime-plugin/shim/vm/qemu.hpp"
+#include "runtime-plugin/shim/vm/vsock.hpp"
 
 #include <functional>
 #include <map>
@@ -62,6 +63,11 @@ class Sandbox {
     };
     static boost::asio::awaitable<void> watch(Sandbox& self, std::shared_ptr<bool> alive);
     boost::asio::awaitable<void> start_machine(const oci::Spec& spec);
+    /// The way to the agent that the host, the configuration and the guest's image allow; nullptr:
+    /// virtio-serial.
+    std::unique_ptr<Vsock> open_vsock(Machine& machine);
+    /// Until the agent connects. Throws ttrpc::Error: deadline_exceeded, unavailable.
+    boost::asio::awaitable<void> meet_agent(Vsock& vsock);
     /// Starts the share's file server; `opened` keeps its connection until QEMU has it.
     boost::asio::awaitable<void> serve_share(Machine& machine, std::vector<UniqueFd>& opened);
     /// What a QEMU without rights can't open itself: who it is, where it works, and what it is

@@ -3,6 +3,7 @@
 #include "runtime-plugin/agent/guest/cgroup.hpp"
 #include "runtime-plugin/agent/guest/device.hpp"
 #include "runtime-plugin/agent/guest/modules.hpp"
+#include "runtime-plugin/agent/guest/port.hpp"
 #include "runtime-plugin/agent/guest/process.hpp"
 #include "runtime-plugin/agent/guest/root_path.hpp"
 #include "runtime-plugin/agent/guest/uevent.hpp"
@@ -30,6 +31,15 @@ TEST(MountOptions, AreSorted) {
     EXPECT_EQ(sorted.flags, static_cast<unsigned long>(MS_NOSUID | MS_NOEXEC));
     EXPECT_EQ(sorted.propagation, static_cast<unsigned long>(MS_PRIVATE | MS_REC));
     EXPECT_EQ(sorted.data, "size=65536k,mode=755");
+}
+
+TEST(Port, IsVsocksWhereTheCommandLineNamesOne) {
+    EXPECT_EQ(vsock_port("quiet kata_vfio.vsock=4294967294 x=y\n"), 4294967294u);
+    EXPECT_EQ(vsock_port("kata_vfio.vsock=17\n"), 17u);
+    for (const auto* line :
+         {"", "quiet", "kata_vfio.vsock=", "kata_vfio.vsock=x", "kata_vfio.vsock=17x",
+          "kata_vfio.vsock=4294967296", "not_kata_vfio.vsock=17"})
+        EXPECT_EQ(vsock_port(line), std::nullopt) << line;
 }
 
 TEST(Modules, AliasAndOrder) {

@@ -225,6 +225,24 @@ TEST(ShimMachine, CommandLine) {
     EXPECT_THAT(*(append + 1), HasSubstr("quiet x=y"));
 }
 
+TEST(ShimMachine, TheAgentComesByOneWay) {
+    auto machine = machine_of(hypervisor(), {}, 1, true);
+    machine.agent_fd = 6;
+    const auto serial = command_line(machine);
+    EXPECT_THAT(serial, Contains("socket,id=agent,fd=6"));
+    EXPECT_THAT(serial, Contains(HasSubstr("virtserialport")));
+    EXPECT_THAT(serial, Not(Contains(HasSubstr("vsock"))));
+    machine.agent_fd = -1;
+    machine.vsock_fd = 9;
+    machine.vsock_cid = 4242;
+    machine.vsock_port = 17;
+    const auto vsock = command_line(machine);
+    EXPECT_THAT(vsock, Contains("vhost-vsock-pci,guest-cid=4242,vhostfd=9"));
+    EXPECT_THAT(vsock, Contains(HasSubstr("kata_vfio.vsock=17")));
+    EXPECT_THAT(vsock, Not(Contains(HasSubstr("serial-pci"))));
+    EXPECT_THAT(vsock, Not(Contains(HasSubstr("virtserialport"))));
+}
+
 TEST(ShimMachine, CommandLineOfARootlessOne) {
     auto machine = machine_of(hypervisor(), {}, 1, true);
     machine.monitor = "qmp.sock";
