@@ -98,11 +98,11 @@ class FileServerStart : public ::testing::Test {
         boost::asio::co_spawn(
             io,
             [](FileServerStart& self, config::Hypervisor settings) -> boost::asio::awaitable<void> {
-                UniqueFd end;
+                UniqueFd qemu_end;
                 const HostCgroup cgroup;
                 const auto server =
-                    co_await FileServer::start(self.io, settings, self.place, cgroup, end);
-                end.reset();
+                    co_await FileServer::start(self.io, settings, self.place, cgroup, qemu_end);
+                qemu_end.reset();
                 self.end = co_await server->ended().wait_for(std::chrono::seconds(20));
                 self.failed = server->failed();
             }(*this, h),
