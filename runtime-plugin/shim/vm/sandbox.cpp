@@ -45,7 +45,8 @@ Sandbox::~Sandbox() {
 
 Guest& Sandbox::guest() {
     if (!running_)
-        throw ttrpc::Error(ttrpc::Code::unavailable, "the sandbox does not run");
+        throw ttrpc::Error(ttrpc::Code::unavailable,
+                           "the sandbox does not run" + (end_.empty() ? "" : ": " + end_));
     return *guest_;
 }
 
@@ -188,9 +189,13 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
         if (!*alive)
             co_return;
     }
-    const auto why = ended.ready()  ? "QEMU ended, " + ended.value()
-                     : lost.ready() ? lost.value()
-                                    : "its file server ended: " + unserved.value();
+    auto why = ended.ready()  ? "QEMU ended, " + ended.value()
+               : lost.ready() ? lost.value()
+                              : "its file server ended: " + unserved.value();
+    // On a busy host it takes its time to end; that it does, and why, it has said before.
+    if (!ended.ready() && !self.qemu_->said().empty())
+        why += "; " + self.qemu_->said();
+    self.end_ = why;
     log_error("the sandbox is gone",
               {{"why", why}, {"qemu_said", last_words(self.place_.at("qemu.log"))}});
     self.log_console();
@@ -199,6 +204,7 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
     co_await ended.wait_for(seconds(10));
     if (!*alive)
         co_return;
+    log_info("QEMU has ended", {{"how", ended.ready() ? ended.value() : "not yet"}});
     self.on_death_(why);
     co_await self.tear_down();
 }
