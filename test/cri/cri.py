@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A CRI client for the tests, a call a line.
 
-    cri.py run-pod NAME [--privileged] [KEY=VALUE...]  RunPodSandbox with annotations; prints its id
+    cri.py run-pod NAME [--privileged] [--cgroup-parent GROUP] [KEY=VALUE...]
+                                                   RunPodSandbox with annotations; prints its id
     cri.py run POD-ID NAME IMAGE [OPTION...] -- CMD...  CreateContainer and StartContainer; its id
         -d NODE | --privileged | --pod-pids | --memory BYTES | --cpu MICROSECONDS (of 100000)
     cri.py pods                                    a line each: id, name, ready or not-ready
@@ -63,8 +64,15 @@ class Client:
         return config
 
     def run_pod(self, name, *words):
+        words = list(words)
+        parent = ""
+        if "--cgroup-parent" in words:
+            at = words.index("--cgroup-parent")
+            parent = words[at + 1]
+            del words[at : at + 2]
         annotations = dict(word.split("=", 1) for word in words if word != "--privileged")
         config = self.pod_config(name, annotations)
+        config.linux.cgroup_parent = parent
         config.linux.security_context.privileged = "--privileged" in words
         request = self.m.RunPodSandboxRequest(config=config, runtime_handler=HANDLER)
         print(self.call("RunPodSandbox", request, self.m.RunPodSandboxResponse).pod_sandbox_id)

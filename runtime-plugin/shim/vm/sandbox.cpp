@@ -94,6 +94,8 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     machine.console_log = place_.at("console.log");
     auto monitor = place_.monitor();
     cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    if (!cgroup_.why_not().empty())
+        log_info("QEMU stays in the shim's cgroup", {{"why", cgroup_.why_not()}});
     std::vector<UniqueFd> opened;
     if (configuration_.hypervisor.rootless) {
         take_rights(machine, opened);
