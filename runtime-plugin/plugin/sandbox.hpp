@@ -229,6 +229,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     boost::asio::awaitable<qemu::Monitor::Connection> make_connection(std::string qmp_socket);
     qemu::Monitor::Hooks monitor_hooks();
     void gave_up(const Failure& why);
+    /// Of what is logged about the connection's end: a warning, unless QEMU had announced its own.
+    LogLevel end_level() const noexcept;
     void tell_monitor(LogLevel level, const std::string& text) const;
     void remember_process(const SandboxState& state);
     /// Puts the process behind the connection into `state`, zeros where it can't be told.
@@ -260,6 +262,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     /// Of that process, where the modes of files bind it; nullopt: they don't, or it is not known.
     std::optional<Credentials> qemu_user_;
     std::optional<Failure> lost_; ///< how the last connection ended
+    bool ends_in_order_ = false;  ///< QEMU has announced that it ends, and that it was meant to
     /// The root bus as last heard of, with our own changes since; nullopt: to be asked for. It only
     /// serves to refuse a full bus before the host is changed: QEMU's own answer decides.
     std::optional<qemu::RootBus> bus_;

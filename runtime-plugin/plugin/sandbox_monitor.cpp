@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sandbox's connection to its QEMU, and what becomes of it when it is lost.
+#include "qemu/machine_end.hpp"
 #include "qemu/wire_log/wire_log.hpp"
 #include "runtime-plugin/plugin/process.hpp"
 #include "runtime-plugin/plugin/qmp_log.hpp"
@@ -55,6 +56,8 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
         const auto self = weak.lock();
         if (!self)
             return;
+        if (const auto in_order = qemu::ends_in_order(event))
+            self->ends_in_order_ = *in_order;
         if (event.name == "DEVICE_DELETED" && self->bus_)
             self->bus_->take(event.text("device"));
         if (event.name == "RESUME" && self->awaits_guest_)
@@ -70,12 +73,13 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
         if (self->proxy_)
             self->proxy_->hold();
         self->lost_ = why;
-        self->tell_monitor(LogLevel::warning, std::string(why.what()) + "; connecting again");
+        self->tell_monitor(self->end_level(), std::string(why.what()) + "; connecting again");
     };
     hooks.back = [weak = weak_from_this()](const std::vector<qemu::Event>& missed) {
         const auto self = weak.lock();
         if (!self)
             return;
+        self->ends_in_order_ = false;
         self->bus_ = self->monitor_->last_known().bus;
         if (self->awaits_guest_)
             self->context_.wake(self->id_);
@@ -104,6 +108,10 @@ qemu::Monitor::Hooks Sandbox::monitor_hooks() {
     return hooks;
 }
 
+LogLevel Sandbox::end_level() const noexcept {
+    return ends_in_order_ ? LogLevel::info : LogLevel::warning;
+}
+
 void Sandbox::gave_up(const Failure& why) {
     if (proxy_)
         proxy_->give_up();
@@ -116,7 +124,7 @@ void Sandbox::gave_up(const Failure& why) {
     // How it ended says more than that nobody is there any more.
     const std::string how = lost_ ? lost_->what() : why.what();
     context_.event(EventKind::qemu_gone, id_, 0, how);
-    context_.log(LogLevel::warning, "sandbox " + id_ + ": QEMU is gone: " + how);
+    context_.log(end_level(), "sandbox " + id_ + ": QEMU is gone: " + how);
     if (has_own_)
         context_.wake(id_);
 }
@@ -136,6 +144,7 @@ asio::awaitable<void> Sandbox::connect(const std::string& qmp_socket) {
     capabilities_.reset();
     kvm_.reset();
     iommufd_added_ = false;
+    ends_in_order_ = false;
     if (monitor_)
         monitor_->close();
     monitor_.reset();

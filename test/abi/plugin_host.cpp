@@ -35,7 +35,7 @@ std::uint64_t started(kata_vfio_status_t status, const kata_vfio_call_t& call) {
 struct PluginHost::Heard {
     mutable std::mutex mutex;
     std::condition_variable changed;
-    std::vector<std::string> log, steps, gone, monitor;
+    std::vector<std::string> log, warnings, steps, gone, monitor;
     std::string awaited;
     std::function<void(std::uint64_t)> action;
 };
@@ -58,10 +58,12 @@ PluginHost::~PluginHost() {
     library().plugin_close(plugin_);
 }
 
-void PluginHost::on_log(void* self, std::int32_t, kata_vfio_str_t line) {
+void PluginHost::on_log(void* self, std::int32_t level, kata_vfio_str_t line) {
     auto& heard = *static_cast<PluginHost*>(self)->heard_;
     const std::lock_guard lock(heard.mutex);
     heard.log.push_back(copy(line));
+    if (level <= KATA_VFIO_LOG_WARNING)
+        heard.warnings.push_back(copy(line));
     heard.changed.notify_all();
 }
 
@@ -223,6 +225,11 @@ std::string PluginHost::wait_monitor(std::string_view part) {
         return !found.empty();
     });
     return found;
+}
+
+std::vector<std::string> PluginHost::warnings() const {
+    const std::lock_guard lock(heard_->mutex);
+    return heard_->warnings;
 }
 
 std::vector<std::string> PluginHost::monitor_events() const {

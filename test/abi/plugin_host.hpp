@@ -53,6 +53,8 @@ class PluginHost {
     /// The sandboxes open, the youngest last.
     const std::vector<kata_vfio_sandbox_t*>& handles() const { return open_; }
     std::vector<std::string> log() const;
+    /// Of those the warnings and errors.
+    std::vector<std::string> warnings() const;
     /// The texts of KATA_VFIO_EVENT_STEP so far.
     std::vector<std::string> steps() const;
     /// Blocks until a line with `part` in it has been logged, and gives it.

@@ -49,6 +49,35 @@ TEST_F(Reconnect, TheHostIsToldWhatHappened) {
     EXPECT_THAT(lost, HasSubstr("QEMU closed the connection on " + machine->path()));
 }
 
+TEST_F(Reconnect, AnEndThatWasAnnouncedIsNoWarning) {
+    start_with_sandbox();
+    machine->emit("SHUTDOWN", {{"guest", true}, {"reason", "guest-shutdown"}});
+    machine->kill();
+    EXPECT_THAT(host->wait_qemu_gone(), HasSubstr("its last event was SHUTDOWN"));
+    host->wait_log("QEMU is gone");
+    EXPECT_THAT(host->warnings(), IsEmpty());
+}
+
+TEST_F(Reconnect, AnEndThatWasNotIsOne) {
+    start_with_sandbox();
+    machine->emit("SHUTDOWN", {{"guest", true}, {"reason", "guest-reset"}});
+    machine->kill();
+    host->wait_log("QEMU is gone");
+    EXPECT_THAT(host->warnings(),
+                ElementsAre(HasSubstr("; connecting again"), HasSubstr("QEMU is gone")));
+}
+
+TEST_F(Reconnect, AnAnnouncementIsOfTheConnectionsQemuAlone) {
+    start_with_sandbox();
+    machine->emit("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
+    machine->hang_up();
+    host->wait_monitor("connected again");
+    EXPECT_THAT(host->warnings(), IsEmpty());
+    machine->kill();
+    host->wait_log("QEMU is gone");
+    EXPECT_EQ(host->warnings().size(), 2u);
+}
+
 TEST_F(Reconnect, RemovedWhileAwayIsDetachedAllTheSame) {
     start_with_attached();
     machine->hang_up({id_});

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A CRI client for the tests, a call a line.
 
-    cri.py run-pod NAME [--privileged] [KEY=VALUE...]  RunPodSandbox with annotations; prints its id
+    cri.py run-pod NAME [--privileged] [--cgroup-parent GROUP] [KEY=VALUE...]
+                                                   RunPodSandbox with annotations; prints its id
     cri.py run POD-ID NAME IMAGE [OPTION...] -- CMD...  CreateContainer and StartContainer; its id
         -d NODE | --privileged | --pod-pids | --memory BYTES | --cpu MICROSECONDS (of 100000)
     cri.py pods                                    a line each: id, name, ready or not-ready
     cri.py status CONTAINER-ID                     created, running, exited or unknown, and exit code
+    cri.py reason CONTAINER-ID                     CRI's word for why it is so: Completed, Error, OOMKilled
     cri.py memory CONTAINER-ID BYTES               UpdateContainerResources
     cri.py exec CONTAINER-ID CMD...                ExecSync; its output and exit status
     cri.py stop CONTAINER-ID SECONDS | remove CONTAINER-ID
@@ -62,8 +64,15 @@ class Client:
         return config
 
     def run_pod(self, name, *words):
+        words = list(words)
+        parent = ""
+        if "--cgroup-parent" in words:
+            at = words.index("--cgroup-parent")
+            parent = words[at + 1]
+            del words[at : at + 2]
         annotations = dict(word.split("=", 1) for word in words if word != "--privileged")
         config = self.pod_config(name, annotations)
+        config.linux.cgroup_parent = parent
         config.linux.security_context.privileged = "--privileged" in words
         request = self.m.RunPodSandboxRequest(config=config, runtime_handler=HANDLER)
         print(self.call("RunPodSandbox", request, self.m.RunPodSandboxResponse).pod_sandbox_id)
@@ -101,9 +110,15 @@ class Client:
         for item in self.call("ListPodSandbox", self.m.Empty(), self.m.ListPodSandboxResponse).items:
             print(item.id, item.metadata.name, "not-ready" if item.state else "ready")
 
-    def status(self, container):
+    def status_of(self, container):
         request = self.m.ContainerStatusRequest(container_id=container)
-        told = self.call("ContainerStatus", request, self.m.ContainerStatusResponse).status
+        return self.call("ContainerStatus", request, self.m.ContainerStatusResponse).status
+
+    def reason(self, container):
+        print(self.status_of(container).reason)
+
+    def status(self, container):
+        told = self.status_of(container)
         print(("created", "running", "exited", "unknown")[told.state], told.exit_code)
 
     def memory(self, container, most):
@@ -132,7 +147,7 @@ class Client:
         self.call("RemovePodSandbox", self.m.PodSandboxRequest(pod_sandbox_id=pod), self.m.Empty)
 
 
-VERBS = {"run-pod", "run", "pods", "status", "memory", "exec", "stop", "remove", "stop-pod", "remove-pod"}
+VERBS = {"run-pod", "run", "pods", "status", "reason", "memory", "exec", "stop", "remove", "stop-pod", "remove-pod"}
 
 
 def main(words):

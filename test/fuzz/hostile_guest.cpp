@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 using namespace kata_vfio;
 using namespace kata_vfio::shim;
@@ -31,6 +32,7 @@ struct Told {
     std::array<int, 2> ends{};
     std::uint64_t credit = 0;
     int exits = 0;
+    std::uint32_t oom_kills = 0;
 };
 
 ProcessEvents listen(Told& told) {
@@ -49,6 +51,9 @@ ProcessEvents listen(Told& told) {
     events.exited = [&told](int status) {
         require(++told.exits == 1, "a process exits once");
         require(status >= 0 && status <= 255, "with a status that is one");
+    };
+    events.oom_kills = [&told](std::uint32_t kills) {
+        require(kills > std::exchange(told.oom_kills, kills), "kills are only more");
     };
     return events;
 }

@@ -50,7 +50,7 @@ void Agent::run() {
 }
 
 void Agent::poll_once() {
-    enum class What { port, children, uevents, launching, in, out, err };
+    enum class What { port, children, uevents, launching, memory, in, out, err };
     struct Source {
         What what;
         std::uint32_t process;
@@ -68,6 +68,8 @@ void Agent::poll_once() {
     };
     for (const auto& launching : launching_)
         watch(launching.sync.get(), POLLIN, What::launching, launching.process);
+    for (const auto& [id, container] : containers_)
+        watch(container.memory_events.get(), POLLPRI, What::memory, container.process);
     for (const auto& [number, process] : processes_) {
         const auto wanted = process->wanted();
         watch(wanted.in, POLLOUT, What::in, number);
@@ -107,6 +109,11 @@ void Agent::poll_once() {
                 on_launching(found);
             break;
         }
+        case What::memory:
+            for (auto& [id, container] : containers_)
+                if (container.process == sources[i].process)
+                    check_memory(container);
+            break;
         case What::in:
             if (process)
                 process->write_stdin();
@@ -259,6 +266,9 @@ void Agent::on_child_signal() {
 void Agent::ended(std::uint32_t number, int status) {
     auto& process = need(number);
     const auto container = containers_.find(process.container());
+    // The kernel counts it before it ends a process, so the host knows why before it knows that.
+    if (container != containers_.end())
+        check_memory(container->second);
     if (process.is_first() && container != containers_.end()) {
         container->second.ended = true;
         // In a pid namespace of its own the others went with it.
@@ -268,6 +278,24 @@ void Agent::ended(std::uint32_t number, int status) {
     send(FrameType::exited, number, number_payload(static_cast<std::uint32_t>(status)));
     process.on_stdin_end();
     forget_if_over(number);
+}
+
+std::uint32_t Agent::check_memory(Container& container) {
+    if (!container.memory_events)
+        return 0;
+    // From its beginning, which also takes back that it is ready.
+    std::array<char, 512> bytes;
+    const auto count = ::pread(container.memory_events.get(), bytes.data(), bytes.size(), 0);
+    if (count < 0) {
+        container.memory_events.reset();
+        return container.oom_kills;
+    }
+    const auto kills = oom_kills(std::string(bytes.data(), static_cast<std::size_t>(count)));
+    if (kills > container.oom_kills) {
+        container.oom_kills = kills;
+        send(FrameType::oom_kills, container.process, number_payload(kills));
+    }
+    return container.oom_kills;
 }
 
 void Agent::forget_if_over(std::uint32_t number) {

@@ -34,6 +34,9 @@ class Agent {
         pid_t first = 0;
         bool ended = false;
         bool pod_pids = false;
+        std::uint32_t process = 0; ///< the number of its first
+        UniqueFd memory_events;
+        std::uint32_t oom_kills = 0; ///< the host knows of so many
     };
     struct Launching {
         std::uint32_t request = 0;
@@ -63,6 +66,8 @@ class Agent {
     bool check_device(DeviceWait& wait); ///< whether it is answered
     void rescan() const;
     void ended(std::uint32_t number, int status);
+    /// Tells the host of kills that it does not know of; how many there have been.
+    std::uint32_t check_memory(Container& container);
     void forget_if_over(std::uint32_t number);
 
     void start(std::uint32_t request, Start call);

@@ -24,7 +24,8 @@ void Agent::start(std::uint32_t request, Start call) {
         group.remove();
         throw;
     }
-    containers_[id] = Container{launched.pid, false, call.container.pod_pids};
+    containers_[id] = Container{
+        launched.pid, false, call.container.pod_pids, call.process, group.open_memory_events(), 0};
     add(request,
         std::make_unique<Process>(call.process, id, true,
                                   [this, number = call.process](FrameType type, auto payload) {
@@ -91,9 +92,15 @@ void Agent::finish_launch(std::list<Launching>::iterator launching) {
     launching_.erase(launching);
     auto& process = need(done.process);
     if (!done.error.empty() || process.pid == 0) {
-        refuse(done.request, done.error.empty() ? "the process ended before it ran" : done.error,
-               done.error_number);
         const auto container = process.container();
+        auto error = done.error;
+        if (error.empty()) {
+            error = "the process ended before it ran";
+            const auto found = containers_.find(container);
+            if (found != containers_.end() && check_memory(found->second) > 0)
+                error += "; of its container processes were ended for want of memory";
+        }
+        refuse(done.request, error, done.error_number);
         const bool first = process.is_first();
         if (first)
             containers_.erase(container);

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace kata_vfio::agent {
 namespace {
 
@@ -45,6 +47,11 @@ std::vector<std::pair<std::string, std::string>> limit_files(const ResourceLimit
     return files;
 }
 
+std::uint32_t oom_kills(const std::string& memory_events) {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(keyed(memory_events, "oom_kill"), UINT32_MAX));
+}
+
 void Cgroup::prepare(const std::filesystem::path& mount) {
     for (const auto* controller : {"+cpu", "+memory", "+pids"})
         put(mount / "cgroup.subtree_control", controller);
@@ -69,6 +76,9 @@ void Cgroup::limit(const ResourceLimits& limits) const {
 UniqueFd Cgroup::open() const {
     return UniqueFd(must(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                          "can't open the container's cgroup"));
+}
+UniqueFd Cgroup::open_memory_events() const {
+    return UniqueFd(::open((path_ / "memory.events").c_str(), O_RDONLY | O_CLOEXEC));
 }
 void Cgroup::kill_all() const {
     put(path_ / "cgroup.kill", "1");

@@ -15,6 +15,10 @@ namespace kata_vfio::agent {
 /// Documentation/admin-guide/cgroup-v2.rst.
 std::vector<std::pair<std::string, std::string>> limit_files(const ResourceLimits& limits);
 
+/// How many processes of a group, and of those below it, were ended for want of memory, out of its
+/// memory.events; 0 where that does not tell. Pure.
+std::uint32_t oom_kills(const std::string& memory_events);
+
 /// A container's group in the guest's cgroup2 tree: what it uses and may use, which processes it
 /// has, and the one sure way to end them all.
 class Cgroup {
@@ -33,6 +37,9 @@ class Cgroup {
     void remove() const noexcept; ///< when it is empty
     std::vector<std::uint32_t> processes() const; ///< pids as the agent sees them
     Usage usage() const;
+    /// memory.events, which is ready for POLLPRI behind each change of it since it was read; none
+    /// where the kernel has no such file (no memory controller).
+    UniqueFd open_memory_events() const;
 
   private:
     std::filesystem::path path_;

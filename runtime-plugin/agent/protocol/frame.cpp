@@ -35,6 +35,7 @@ std::optional<Bounds> bounds(Sender peer, std::uint8_t type) {
     case FrameType::stderr_credit:
     case FrameType::stdin_credit:
     case FrameType::exited:
+    case FrameType::oom_kills:
         return Bounds{4, 4};
     }
     return std::nullopt;

@@ -13,7 +13,7 @@
 namespace kata_vfio::agent {
 
 /// Told in `hello`; a change that an older end can't read counts it up.
-inline constexpr int protocol_version = 3;
+inline constexpr int protocol_version = 4;
 /// virtio-serial's port's name, /sys/class/virtio-ports/*/name in the guest.
 inline constexpr std::string_view port_name = "kata-vfio.agent";
 /// The beginning of a word of the guest's kernel command line: the host's vsock port, in decimal,
@@ -50,6 +50,9 @@ enum class FrameType : std::uint8_t {
     stdin_credit = 22, ///< 4 bytes
     exited = 23,       ///< 4 bytes: exit status, 128 + signal when killed by one
     log = 24,          ///< data; one line for the shim's log
+    /// 4 bytes: how many processes of the container, whose first is `process`, the guest's kernel
+    /// has ended for want of memory in its cgroup; each such frame has more than the one before
+    oom_kills = 25,
 };
 
 /// 5 bytes of length and type are followed by the process number, all big-endian, and the payload.

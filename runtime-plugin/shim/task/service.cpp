@@ -74,6 +74,11 @@ std::shared_ptr<Service::Process> Service::process(const std::string& id,
     return found->second;
 }
 
+void Service::require_machine() const {
+    if (!sandbox_.end().empty())
+        throw Error(Code::failed_precondition, "the sandbox has ended: " + sandbox_.end());
+}
+
 Service::Bytes Service::create(std::string payload) {
     const auto request = parsed<task::CreateTaskRequest>(payload);
     if (containers_.contains(request.id()))
@@ -88,7 +93,9 @@ Service::Bytes Service::create(std::string payload) {
         throw Error(Code::not_found, file.native() + " is not there");
     const auto spec = oci::parse_spec(*text);
     if (spec.kind == oci::Kind::container && !sandbox_.running())
-        throw Error(Code::failed_precondition, "the pod's sandbox does not run");
+        throw Error(Code::failed_precondition,
+                    "the pod's sandbox does not run" +
+                        (sandbox_.end().empty() ? "" : ": " + sandbox_.end()));
     if (spec.kind != oci::Kind::container && !containers_.empty())
         throw Error(Code::failed_precondition, "this shim has its sandbox already");
 
@@ -159,7 +166,20 @@ awaitable<void> Service::start_in_guest(std::shared_ptr<Container> of,
                                         std::shared_ptr<Process> one) {
     auto& guest = sandbox_.guest();
     auto streams = one->stdio->events();
-    streams.exited = [this, one](int status) { exited(one, Exit{status, system_clock::now()}); };
+    streams.exited = [this, one](int status) {
+        // 255 is also what every task of a sandbox that dies ends with: this one is the program's
+        // own, and the log must be able to tell.
+        log_line(status == 255 ? LogLevel::info : LogLevel::debug, "a process has ended",
+                 {{"task", one->container_id},
+                  {"exec", one->exec_id},
+                  {"status", std::to_string(status)}});
+        exited(one, Exit{status, system_clock::now()});
+    };
+    if (one->exec_id.empty())
+        streams.oom_kills = [this, weak = std::weak_ptr(of)](std::uint32_t kills) {
+            if (const auto container = weak.lock())
+                out_of_memory(*container, kills);
+        };
     one->number = guest.add_process(std::move(streams));
     agent::Call call;
     if (one->exec_id.empty())
@@ -189,6 +209,7 @@ Service::Bytes Service::start(std::string payload) {
     const auto request = parsed<task::StartRequest>(payload);
     const auto of = container(request.id());
     const auto one = process(request.id(), request.exec_id());
+    require_machine();
     one->life.begin_start();
     if (of->kind != oci::Kind::sandbox || !one->exec_id.empty())
         co_await start_in_guest(of, one);
@@ -215,9 +236,6 @@ Service::Bytes Service::start(std::string payload) {
 }
 
 void Service::exited(const std::shared_ptr<Process>& one, Exit exit) {
-    log_debug("a process has ended", {{"task", one->container_id},
-                                      {"exec", one->exec_id},
-                                      {"status", std::to_string(exit.status)}});
     if (!one->life.exited(exit))
         return;
     publish_exit(*one);
@@ -232,6 +250,16 @@ void Service::publish_exit(const Process& one) {
     event.set_exit_status(static_cast<std::uint32_t>(one.life.exit()->status));
     set_time(*event.mutable_exited_at(), one.life.exit()->at);
     publisher_.publish("/tasks/exit", event);
+}
+
+void Service::out_of_memory(Container& of, std::uint32_t kills) {
+    if (!of.ooms.admits(Pace::Clock::now()))
+        return;
+    log_info("the guest's kernel has ended processes of a container for want of memory",
+             {{"task", of.id}, {"so_far", std::to_string(kills)}});
+    events::TaskOOM event;
+    event.set_container_id(of.id);
+    publisher_.publish("/tasks/oom", event);
 }
 
 void Service::on_death(const std::string& why) {

@@ -53,10 +53,13 @@ class Service {
 
     std::shared_ptr<Container> container(const std::string& id) const;
     std::shared_ptr<Process> process(const std::string& id, const std::string& exec_id) const;
+    /// Where the machine has died under its tasks, that is what a client is told, and why.
+    void require_machine() const;
     boost::asio::awaitable<void> start_in_guest(std::shared_ptr<Container> container,
                                                 std::shared_ptr<Process> process);
     void exited(const std::shared_ptr<Process>& process, Exit exit);
     void publish_exit(const Process& process);
+    void out_of_memory(Container& container, std::uint32_t kills);
     void on_death(const std::string& why);
     std::uint32_t pid() const noexcept { return static_cast<std::uint32_t>(sandbox_.pid()); }
 

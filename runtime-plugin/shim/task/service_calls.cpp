@@ -70,6 +70,7 @@ Service::Bytes Service::exec(std::string payload) {
     const auto of = container(request.id());
     if (of->kind == oci::Kind::sandbox)
         throw Error(Code::failed_precondition, "a sandbox has no process to exec beside");
+    require_machine();
     of->first->life.check_exec();
     if (!is_containerd_name(request.exec_id()))
         throw Error(Code::invalid_argument, quoted(request.exec_id()) + " is no id containerd has");

@@ -2,9 +2,11 @@
 // What Service's own files share.
 #pragma once
 
+#include "runtime-plugin/shim/task/pace.hpp"
 #include "runtime-plugin/shim/task/service.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,6 +34,7 @@ struct Service::Container {
     std::shared_ptr<Process> first;
     std::map<std::string, std::shared_ptr<Process>> execs;
     bool deleting = false;
+    Pace ooms{std::chrono::seconds(1)};
 };
 
 template <class Message>

@@ -17,6 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace kata_vfio::shim {
 namespace asio = boost::asio;
@@ -63,6 +64,7 @@ struct Stdio::State : std::enable_shared_from_this<State> {
         stream_descriptor fifo;
         std::string queue, writing;
         bool ended = false, closed = false;
+        std::uint32_t uncredited = 0; ///< passed on before run(), which tells the guest
     };
 
     asio::io_context& io;
@@ -79,13 +81,18 @@ struct Stdio::State : std::enable_shared_from_this<State> {
     void take(bool is_err, std::string bytes) {
         auto& output = is_err ? err : out;
         if (!output.fifo.is_open()) {
-            if (guest)
-                guest->credit(process, is_err, static_cast<std::uint32_t>(bytes.size()));
+            credit(is_err, static_cast<std::uint32_t>(bytes.size()));
             return;
         }
         output.queue += bytes;
         if (output.writing.empty())
             asio::co_spawn(io, write(shared_from_this(), is_err), asio::detached);
+    }
+    void credit(bool is_err, std::uint32_t bytes) {
+        if (guest)
+            guest->credit(process, is_err, bytes);
+        else
+            (is_err ? err : out).uncredited += bytes;
     }
     void end(bool is_err) {
         auto& output = is_err ? err : out;
@@ -111,8 +118,7 @@ struct Stdio::State : std::enable_shared_from_this<State> {
             output.writing.clear();
             if (error)
                 break;
-            if (self->guest)
-                self->guest->credit(self->process, is_err, size);
+            self->credit(is_err, size);
         }
         if (output.ended)
             self->close(output);
@@ -173,6 +179,8 @@ ProcessEvents Stdio::events() {
 void Stdio::run(Guest& guest, std::uint32_t process) {
     state_->guest = &guest;
     state_->process = process;
+    for (const bool is_err : {false, true})
+        state_->credit(is_err, std::exchange((is_err ? state_->err : state_->out).uncredited, 0));
     if (state_->in.is_open())
         asio::co_spawn(state_->io, State::read(state_), asio::detached);
     else

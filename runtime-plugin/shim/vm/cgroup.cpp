@@ -2,9 +2,9 @@
 #include "runtime-plugin/shim/vm/cgroup.hpp"
 
 #include "config/base/failure.hpp"
-#include "config/base/text.hpp"
 #include "config/base/unique_fd.hpp"
 #include "runtime-plugin/kernel/bpf.hpp"
+#include "runtime-plugin/shim/vm/cgroup_path.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -38,26 +38,38 @@ std::vector<bpf_insn> for_kernel(const std::vector<plugin::Instruction>& program
 HostCgroup::HostCgroup(const vfio::HostRoot& root, const std::string& path) {
     const auto mount = root.sys("fs/cgroup");
     std::error_code ec;
-    if (!fs::exists(mount / "cgroup.controllers", ec))
+    const auto named = cgroup_path(path);
+    why_not_ = named.why_not;
+    if (named.below.empty())
         return;
-    fs::path below;
-    for (const auto part : split(path, '/')) {
-        if (part == ".." || part.find(':') != part.npos)
-            return;
-        if (!part.empty() && part != ".")
-            below /= part;
+    if (!fs::exists(mount / "cgroup.controllers", ec)) {
+        why_not_ = "the host has not the unified cgroup hierarchy alone";
+        return;
     }
-    if (!below.empty())
-        directory_ = mount / below;
+    const auto directory = mount / named.below;
+    if (named.of_systemd && !fs::exists(directory.parent_path(), ec)) {
+        why_not_ = "systemd has no slice " + directory.parent_path().native();
+        return;
+    }
+    directory_ = directory;
+    parent_is_systemds_ = named.of_systemd;
+}
+
+void HostCgroup::make() const {
+    std::error_code ec;
+    // A slice that has gone meanwhile is not to come back by our hand.
+    if (parent_is_systemds_)
+        fs::create_directory(directory_, ec);
+    else
+        fs::create_directories(directory_, ec);
+    if (ec)
+        throw host_failure(ec.value(), "can't make the cgroup " + directory_.native());
 }
 
 void HostCgroup::take(std::int64_t pid) const {
     if (directory_.empty())
         return;
-    std::error_code ec;
-    fs::create_directories(directory_, ec);
-    if (ec)
-        throw host_failure(ec.value(), "can't make the cgroup " + directory_.native());
+    make();
     const auto text = std::to_string(pid);
     const UniqueFd file(::open((directory_ / "cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
     if (!file || ::write(file.get(), text.data(), text.size()) < 0)
@@ -67,8 +79,7 @@ void HostCgroup::take(std::int64_t pid) const {
 void HostCgroup::allow(const std::vector<DeviceRule>& rules) {
     if (directory_.empty() || (program_ && rules == allowed_))
         return;
-    std::error_code ec;
-    fs::create_directories(directory_, ec);
+    make();
     const UniqueFd group(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!group)
         throw host_failure(errno, "can't open the cgroup " + directory_.native());

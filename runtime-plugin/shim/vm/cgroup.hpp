@@ -16,12 +16,19 @@ namespace kata_vfio::shim {
 class HostCgroup {
   public:
     HostCgroup() = default;
-    /// `path`: "/kubepods/pod1/ID". Names nothing when the host has not the unified hierarchy (or
-    /// not alone), or the path is systemd's "slice:prefix:name", empty, or has ".." in it.
+    /// `path`: linux.cgroupsPath, see cgroup_path(). Names nothing when the host has not the
+    /// unified hierarchy (or not alone), when the path is nowhere, or systemd has not made its
+    /// slice.
+    ///
+    /// systemd's scope is made here, in the slice that systemd (asked by kubelet) has made and
+    /// whose limits hold QEMU then; systemd has no unit of it. It neither moves nor ends what it
+    /// does not know below a slice, but may switch controllers off there: no limit is set here.
     HostCgroup(const vfio::HostRoot& root, const std::string& path);
 
     /// "" when there is none.
     const std::filesystem::path& directory() const noexcept { return directory_; }
+    /// Why there is none, for the log; "" when none was asked for.
+    const std::string& why_not() const noexcept { return why_not_; }
     /// Made when needed. Throws Failure(host_io).
     void take(std::int64_t pid) const;
     /// Of devices its processes may open these and no others from now on, in place of what was
@@ -32,7 +39,11 @@ class HostCgroup {
     void remove() const noexcept;
 
   private:
+    void make() const;
+
     std::filesystem::path directory_;
+    std::string why_not_;
+    bool parent_is_systemds_ = false;
     std::vector<DeviceRule> allowed_;
     UniqueFd program_; ///< the one in force
 };

@@ -51,6 +51,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
         ProcessEvents events;
         std::uint32_t out_room = agent::window, err_room = agent::window;
         std::uint32_t in_flight = 0;
+        std::uint32_t oom_kills = 0;
         bool out_ended = false, err_ended = false, exited = false;
     };
 
@@ -177,6 +178,16 @@ struct Guest::State : std::enable_shared_from_this<State> {
             if (!process || std::exchange(process->exited, true))
                 return;
             return process->events.exited(static_cast<int>(status));
+        }
+        case FrameType::oom_kills: {
+            auto* process = find(frame.process);
+            const auto kills = agent::payload_number(frame);
+            if (!process)
+                return;
+            if (!process->events.oom_kills || kills <= process->oom_kills)
+                throw ProtocolError("processes without memory that are none");
+            process->oom_kills = kills;
+            return process->events.oom_kills(kills);
         }
         default:
             throw ProtocolError("a frame the guest does not send");

@@ -24,6 +24,9 @@ struct ProcessEvents {
     std::function<void(bool is_stderr)> output_end;
     std::function<void(std::uint32_t bytes)> stdin_credit;
     std::function<void(int status)> exited;
+    /// Of a container's first process: so many of the container's have been ended for want of
+    /// memory; more at each call. As often as the guest likes.
+    std::function<void(std::uint32_t kills)> oom_kills;
 };
 
 /// The shim's end of the connection to the guest's agent. One thread.

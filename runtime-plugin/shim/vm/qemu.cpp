@@ -2,9 +2,9 @@
 #include "runtime-plugin/shim/vm/qemu.hpp"
 
 #include "config/base/failure.hpp"
+#include "qemu/machine_end.hpp"
 #include "qemu/qmp/command.hpp"
 #include "runtime-plugin/shim/log.hpp"
-#include "runtime-plugin/shim/vm/machine_end.hpp"
 #include "runtime-plugin/shim/vm/privileges.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -84,7 +84,7 @@ awaitable<void> Qemu::ready() {
         said_->connected = true;
         monitor_->on_event([said = said_](const qemu::Event& event) {
             if (said->end.empty())
-                said->end = machine_end(event);
+                said->end = qemu::machine_end(event);
         });
         monitor_->on_lost([said = said_](const Failure&) { said->over.set(true); });
         co_return;

@@ -28,6 +28,8 @@ class Qemu {
     boost::asio::awaitable<void> ready();
     /// How it ended, and what it had said of why, for the log.
     const Future<std::string>& ended() const noexcept { return ended_; }
+    /// What it has said so far of why it ends; "" for nothing.
+    const std::string& said() const noexcept { return said_->end; }
     /// Asks it to end (QMP quit), and after `patience` ends it.
     boost::asio::awaitable<void> stop(std::chrono::milliseconds patience);
     void kill() noexcept { child_->kill(); }

@@ -46,7 +46,8 @@ Sandbox::~Sandbox() {
 
 Guest& Sandbox::guest() {
     if (!running_)
-        throw ttrpc::Error(ttrpc::Code::unavailable, "the sandbox does not run");
+        throw ttrpc::Error(ttrpc::Code::unavailable,
+                           "the sandbox does not run" + (end_.empty() ? "" : ": " + end_));
     return *guest_;
 }
 
@@ -94,6 +95,8 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     machine.console_log = place_.at("console.log");
     auto monitor = place_.monitor();
     cgroup_ = HostCgroup(root_, spec.cgroups_path);
+    if (!cgroup_.why_not().empty())
+        log_info("QEMU stays in the shim's cgroup", {{"why", cgroup_.why_not()}});
     std::vector<UniqueFd> opened;
     if (configuration_.hypervisor.rootless) {
         take_rights(machine, opened);
@@ -247,12 +250,15 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
         if (!*alive)
             co_return;
     }
-    const auto why = ended.ready() && !unserved_first ? "QEMU ended, " + ended.value()
-                     : unserved.ready()
-                         ? "virtiofsd, which served its files, ended, " + unserved.value()
-                         : lost.value();
+    auto why = ended.ready() && !unserved_first ? "QEMU ended, " + ended.value()
+               : unserved.ready() ? "virtiofsd, which served its files, ended, " + unserved.value()
+                                  : lost.value();
     if (unserved_first)
         log_error("virtiofsd ended", {{"said", last_words(self.place_.at("virtiofsd.log"))}});
+    // On a busy host it takes its time to end; that it does, and why, it has said before.
+    if (!ended.ready() && !self.qemu_->said().empty())
+        why += "; " + self.qemu_->said();
+    self.end_ = why;
     log_error("the sandbox is gone",
               {{"why", why}, {"qemu_said", last_words(self.place_.at("qemu.log"))}});
     self.log_console();
@@ -261,6 +267,7 @@ awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
     co_await ended.wait_for(seconds(10));
     if (!*alive)
         co_return;
+    log_info("QEMU has ended", {{"how", ended.ready() ? ended.value() : "not yet"}});
     self.on_death_(why);
     co_await self.tear_down();
 }

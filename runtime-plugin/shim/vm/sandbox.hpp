@@ -42,7 +42,10 @@ class Sandbox {
 
     bool running() const noexcept { return running_; }
     pid_t pid() const noexcept { return qemu_ ? qemu_->pid() : 0; }
+    /// Throws ttrpc::Error (unavailable) when it does not run, with why not.
     Guest& guest();
+    /// Why the machine ended without stop(); "" when it has not.
+    const std::string& end() const noexcept { return end_; }
 
     /// Puts a container's root file system and bind mounts into the share, and its VFIO devices
     /// into the guest; gives what the agent is to be told. When it throws, all of it is undone.
@@ -101,6 +104,7 @@ class Sandbox {
     std::vector<std::string> own_addresses_;
     HostCgroup cgroup_;
     bool running_ = false, stopping_ = false;
+    std::string end_;
     /// Set by tear_down(), of which there is one: that of a failed boot, of the machine's death, or
     /// of stop().
     Future<bool> down_;

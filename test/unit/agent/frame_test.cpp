@@ -47,7 +47,7 @@ TEST(AgentFrame, RefusesWhatTheOtherEndDoesNotSend) {
 
 TEST(AgentFrame, RefusesEveryTypeThatThereIsNot) {
     for (int type = 0; type < 256; ++type) {
-        if (type >= 16 && type <= 24)
+        if (type >= 16 && type <= 25)
             continue;
         FrameReader reader(Sender::guest);
         reader.feed(encode(static_cast<FrameType>(type), 0, "1234"));
@@ -60,7 +60,8 @@ TEST(AgentFrame, RefusesALengthByTheHeaderAlone) {
     for (const auto& header :
          {std::string("\xff\xff\xff\xff\x11\0\0\0\0", 9),
           std::string("\0\x10\0\x01\x11\0\0\0\0", 9), std::string("\0\0\x80\x01\x12\0\0\0\1", 9),
-          std::string("\0\0\0\5\x17\0\0\0\1", 9), std::string("\0\0\0\1\x14\0\0\0\1", 9)}) {
+          std::string("\0\0\0\5\x17\0\0\0\1", 9), std::string("\0\0\0\1\x14\0\0\0\1", 9),
+          std::string("\0\0\0\3\x19\0\0\0\1", 9)}) {
         FrameReader reader(Sender::guest);
         reader.feed(header);
         EXPECT_THROW(reader.next(), ProtocolError);

@@ -169,6 +169,14 @@ TEST(GuestCgroup, LimitsAreItsFiles) {
                             std::pair("cpu.weight", "79"), std::pair("pids.max", "9")));
 }
 
+TEST(GuestCgroup, KillsForWantOfMemoryAreCounted) {
+    EXPECT_EQ(oom_kills("low 0\nhigh 0\nmax 12\noom 2\noom_kill 3\noom_group_kill 0\n"), 3u);
+    EXPECT_EQ(oom_kills("low 0\nhigh 0\nmax 12\noom 2\n"), 0u);
+    EXPECT_EQ(oom_kills("oom_kill 4294967299\n"), UINT32_MAX);
+    EXPECT_EQ(oom_kills("oom_kill x\n"), 0u);
+    EXPECT_EQ(oom_kills(""), 0u);
+}
+
 TEST(GuestCgroup, ALimitThatIsNotTakenIsAnError) {
     const TempDir dir;
     const Cgroup group(dir.path(), "c1");

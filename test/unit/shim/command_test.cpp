@@ -120,6 +120,7 @@ TEST(ShimCgroup, IsWhereTheSpecSays) {
     dir.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
     for (const char* none : {"", "/", "system.slice:cri:c1", "/a/../../b"})
         EXPECT_EQ(HostCgroup(root, none).directory(), "") << none;
+    EXPECT_EQ(HostCgroup(root, "").why_not(), "");
     const HostCgroup group(root, "/default/c1");
     EXPECT_EQ(group.directory(), dir.path() / "sys/fs/cgroup/default/c1");
     // Here nobody but the kernel makes the file; the failure says what was tried.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <vector>
 
 namespace kata_vfio::shim {
 namespace {
@@ -23,6 +24,7 @@ class Hostile : public ::testing::Test {
         events.output_end = [](bool) {};
         events.stdin_credit = [](std::uint32_t) {};
         events.exited = [](int) {};
+        events.oom_kills = [this](std::uint32_t number) { kills.push_back(number); };
         process = guest->add_process(std::move(events));
         say(agent::FrameType::hello, 0, agent::to_payload(agent::Hello{2, "6.1"}));
     }
@@ -40,6 +42,7 @@ class Hostile : public ::testing::Test {
     UniqueFd theirs;
     std::uint32_t process = 0;
     std::size_t output = 0;
+    std::vector<std::uint32_t> kills;
 };
 
 TEST_F(Hostile, SaysNoMoreThanAWindowHolds) {
@@ -62,6 +65,34 @@ TEST_F(Hostile, AsMuchAgainOnceItIsPassedOn) {
     EXPECT_EQ(lost(), "");
     say(agent::FrameType::stdout_data, process, "x");
     EXPECT_NE(lost(), "");
+}
+
+TEST_F(Hostile, TellsOfProcessesWithoutMemoryOnlyWhenThereAreMore) {
+    using agent::number_payload;
+    say(agent::FrameType::oom_kills, process, number_payload(1));
+    say(agent::FrameType::oom_kills, process, number_payload(3));
+    EXPECT_EQ(kills, (std::vector<std::uint32_t>{1, 3}));
+    EXPECT_EQ(lost(), "");
+    say(agent::FrameType::oom_kills, process, number_payload(3));
+    EXPECT_EQ(lost(), "the guest breaks the protocol: processes without memory that are none");
+    EXPECT_EQ(kills.size(), 2u);
+}
+
+TEST_F(Hostile, TellsThatOfAContainersFirstProcessAlone) {
+    ProcessEvents of_exec;
+    of_exec.exited = [](int) {};
+    const auto exec = guest->add_process(std::move(of_exec));
+    say(agent::FrameType::oom_kills, exec, agent::number_payload(1));
+    EXPECT_EQ(lost(), "the guest breaks the protocol: processes without memory that are none");
+}
+
+TEST_F(Hostile, IsNotHeardOfAContainerThatIsDeleted) {
+    guest->drop_process(process);
+    say(agent::FrameType::oom_kills, process, agent::number_payload(1));
+    EXPECT_EQ(lost(), "");
+    EXPECT_TRUE(kills.empty());
+    say(agent::FrameType::oom_kills, process + 1, agent::number_payload(1));
+    EXPECT_EQ(lost(), "the guest breaks the protocol: a process nobody started");
 }
 
 } // namespace

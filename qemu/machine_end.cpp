@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime-plugin/shim/vm/machine_end.hpp"
+#include "qemu/machine_end.hpp"
 
-namespace kata_vfio::shim {
+namespace kata_vfio::qemu {
 
-std::string machine_end(const qemu::Event& event) {
+std::string machine_end(const Event& event) {
     if (event.name != "SHUTDOWN")
         return event.name == "GUEST_PANICKED" ? "the guest's kernel panicked" : "";
     const auto reason = event.text("reason");
@@ -20,4 +20,17 @@ std::string machine_end(const qemu::Event& event) {
     return "QEMU says SHUTDOWN, " + std::string(reason.empty() ? "no reason" : reason);
 }
 
-} // namespace kata_vfio::shim
+std::optional<bool> ends_in_order(const Event& event) {
+    if (event.name == "SHUTDOWN") {
+        // What a reconnect found out has no reason; a signal is sent to a QEMU that is not to
+        // be had by QMP, and panic and reset are faults of the guest.
+        const auto reason = event.text("reason");
+        return reason == "guest-shutdown" || reason == "host-qmp-quit";
+    }
+    // With -no-shutdown the machine may go on after all.
+    if (event.name == "RESET" || event.name == "RESUME" || event.name == "GUEST_PANICKED")
+        return false;
+    return std::nullopt;
+}
+
+} // namespace kata_vfio::qemu
