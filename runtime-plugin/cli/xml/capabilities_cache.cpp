@@ -93,11 +93,11 @@ void CapabilitiesCache::keep(const fs::path& run) const noexcept {
     try {
         if (directory_.empty())
             return;
-        std::error_code ec;
-        fs::create_directories(directory_.parent_path(), ec);
-        if ((::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) || !is_own(directory_))
-            return;
         each_in(capabilities_of(run), [&](const fs::path& name, const std::string& bytes) {
+            std::error_code ec;
+            fs::create_directories(directory_.parent_path(), ec);
+            if ((::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) || !is_own(directory_))
+                return;
             const auto kept = directory_ / name;
             if (plugin::read_own(kept, most_bytes).bytes != bytes)
                 write_atomically(kept, bytes);
