@@ -80,7 +80,8 @@ if(TARGET kata-vfio-libvirt)
     SUMMARY "GPUs and vGPUs for sandboxes (libvirt's opinion)"
     DESCRIPTION "What kata-vfio xml check asks libvirt through: whether a sandbox's domain\n\
 XML is valid, and whether libvirt would give QEMU the same devices. No\n\
-libvirt daemon is needed.")
+libvirt daemon is needed."
+    CONTROL ${_deb}/libvirt/postrm)
 endif()
 if(TARGET containerd-shim-kata-vfio-v2)
   list(APPEND CPACK_COMPONENTS_ALL shim)

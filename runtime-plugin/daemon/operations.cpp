@@ -61,9 +61,11 @@ Operations::Ticket Operations::join(std::string method, std::string request_id,
                                     Done done) {
     require_request_id(request_id);
     forget_old();
-    auto content = content_of(*request);
+    // Only of what is kept to be compared.
+    auto content = request_id.empty() ? std::string() : content_of(*request);
     const auto waiter = next_waiter_++;
-    if (const auto found = by_id_.find(request_id); found != by_id_.end()) {
+    if (const auto found = request_id.empty() ? by_id_.end() : by_id_.find(request_id);
+        found != by_id_.end()) {
         auto& operation = found->second;
         if (operation->method != method || operation->content != content)
             throw Refused(

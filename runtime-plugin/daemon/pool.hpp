@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -10,7 +13,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
-#include <type_traits>
+#include <utility>
 
 namespace kata_vfio::daemon {
 
@@ -21,16 +24,25 @@ boost::asio::awaitable<Result> on_pool(boost::asio::thread_pool& pool,
                                        std::function<Result()> work) {
     namespace asio = boost::asio;
     co_await asio::this_coro::throw_if_cancelled(false);
-    const auto back = co_await asio::this_coro::executor;
     std::exception_ptr error;
     std::optional<Result> result;
-    co_await asio::post(pool, asio::use_awaitable);
-    try {
-        result.emplace(work());
-    } catch (...) {
-        error = std::current_exception();
-    }
-    co_await asio::post(back, asio::use_awaitable);
+    // The work alone goes there. post(pool, use_awaitable) would not take this coroutine along: it
+    // goes on by its own executor, which is the loop's.
+    auto initiate = [&](auto handler) {
+        auto back = asio::get_associated_executor(handler);
+        auto keep = asio::make_work_guard(back);
+        asio::post(pool, [&work, &result, &error, back, keep = std::move(keep),
+                          handler = std::move(handler)]() mutable {
+            try {
+                result.emplace(work());
+            } catch (...) {
+                error = std::current_exception();
+            }
+            asio::post(back, std::move(handler));
+        });
+    };
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate),
+                                                                         asio::use_awaitable);
     if (error)
         std::rethrow_exception(error);
     co_return std::move(*result);

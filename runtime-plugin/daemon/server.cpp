@@ -17,6 +17,7 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <unistd.h>
 
@@ -50,8 +51,16 @@ struct WithoutPlugins final : grpc::ServerBuilderOption {
     }
 };
 
-void limits(grpc::ServerBuilder& builder) {
+/// Of all messages together that gRPC has, or has in part. Above it streams are cancelled, the
+/// largest connections' first.
+constexpr std::size_t most_in_flight = 128u << 20;
+
+void limits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& memory) {
     builder.SetMaxReceiveMessageSize(int{largest_taken});
+    builder.SetResourceQuota(memory);
+    // What it finds out is how much a slow line holds: nothing of a unix socket's, where each
+    // request costs a ping and its answer by it.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     // Reflection is served by threads of its own; two are plenty.
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -101,11 +110,13 @@ Server::Server(Core& core)
     : core_(core), services_(std::make_unique<Services>(core)),
       doorman_(std::make_unique<Doorman>()) {
     using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+    grpc::ResourceQuota memory("kata-vfiod");
+    memory.Resize(most_in_flight);
     {
         // First: the health service, once switched on, is so for every server of the process.
         grpc::ServerBuilder builder;
         builder.SetOption(std::make_unique<WithoutPlugins>());
-        limits(builder);
+        limits(builder, memory);
         builder.RegisterCallbackGenericService(doorman_.get());
         // They hold a descriptor each until they have been told.
         builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 5000);
@@ -117,7 +128,7 @@ Server::Server(Core& core)
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    limits(builder);
+    limits(builder, memory);
     for (auto& service : services_->listed)
         builder.RegisterService(&service);
     builder.RegisterCallbackGenericService(&services_->gate);

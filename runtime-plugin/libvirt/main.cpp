@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // kata-vfio-libvirt DIRECTORY: what kata-vfio asks of libvirt. A request a line on standard input,
 // its answer a line on standard output (embedded.hpp), or {"error": {"status", "problem", "said",
-// "remedy"}}; ends with its input. DIRECTORY is the caller's, absolute and empty, and is cleared by
-// the caller: libvirt keeps its files there.
+// "remedy"}}; ends with its input. DIRECTORY is the caller's, absolute, has nothing in it but what
+// an earlier libvirt has left in its cache, and is cleared by the caller: libvirt keeps its files
+// there.
 #include "config/base/failure.hpp"
 #include "runtime-plugin/libvirt/embedded.hpp"
 #include "runtime-plugin/libvirt/unprivileged.hpp"

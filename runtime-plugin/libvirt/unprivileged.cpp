@@ -55,9 +55,15 @@ void become_unprivileged(const std::filesystem::path& directory) {
     const auto gid = nobody->pw_gid;
     struct stat kvm {};
     const bool has_kvm = ::stat(vfio::HostRoot().dev("kvm").c_str(), &kvm) == 0 && kvm.st_gid != 0;
-    if (::chown(directory.c_str(), uid, gid) != 0)
-        throw host_failure(errno, "can't give " + directory.string() + " to the user nobody")
-            .sys(errno);
+    // With what the caller has put in it, before anybody else can; it has no links.
+    const auto give = [&](const std::filesystem::path& path) {
+        if (::lchown(path.c_str(), uid, gid) != 0)
+            throw host_failure(errno, "can't give " + path.string() + " to the user nobody")
+                .sys(errno);
+    };
+    for (const auto& each : std::filesystem::recursive_directory_iterator(directory))
+        give(each.path());
+    give(directory);
     if (::setgroups(has_kvm ? 1 : 0, &kvm.st_gid) != 0 || ::setresgid(gid, gid, gid) != 0 ||
         ::setresuid(uid, uid, uid) != 0 || ::setuid(0) == 0)
         throw host_failure(errno, "can't become the user nobody").sys(errno);

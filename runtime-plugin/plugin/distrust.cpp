@@ -68,6 +68,8 @@ OwnFile read_own(const std::string& path, std::size_t limit) {
         bytes.resize(bytes.size() + 4096); // it has grown meanwhile
     }
     bytes.resize(have);
+    if (in_memory(fd.get()))
+        file.stamp.emplace(st);
     file.bytes = std::move(bytes);
     return file;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/base/file.hpp"
+
 #include <sys/stat.h>
 
 #include <cstddef>
@@ -21,6 +23,8 @@ std::string distrust(const struct stat& st, const std::string& path, bool direct
 struct OwnFile {
     std::optional<std::string> bytes; ///< none: it is not there, or not to be trusted
     std::string distrust;             ///< why it is not
+    /// Of what was read; none on a disk's file system, as Replacement::stamp() has it.
+    std::optional<FileStamp> stamp;
 };
 
 /// One look at the path instead of distrust()'s and read_file()'s, and no moment between the two.

@@ -297,18 +297,21 @@ Failure Plugin::not_known(const std::string& id) const {
     return failure.remedy("kata-vfio list shows those that are");
 }
 
-Outcome Plugin::run_list(const std::string& id) const {
+Outcome Plugin::run_list(const std::string& id) {
     Outcome outcome;
     std::vector<std::string> ids;
-    if (id.empty())
-        ids = context_.state.sandbox_ids();
-    else
+    if (id.empty()) {
+        ids = context_.state.sandbox_ids(); // sorted
+        listed_.keep(
+            [&](const auto& each) { return std::binary_search(ids.begin(), ids.end(), each); });
+    } else {
         ids.push_back(require_sandbox_id(id));
+    }
     boost::json::array sandboxes, unreadable;
     for (const auto& each : ids) {
         std::optional<SandboxState> state;
         try {
-            state = load_state(context_.state.sandbox(each));
+            state = listed_.load(each, context_.state.sandbox(each));
         } catch (const Failure& failure) {
             // Asked for all: one that is damaged must not hide the others.
             if (!id.empty())

@@ -3,6 +3,7 @@
 
 #include "runtime-plugin/plugin/context.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
+#include "runtime-plugin/plugin/read_states.hpp"
 #include "runtime-plugin/plugin/sandbox.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -74,7 +75,7 @@ class Plugin {
     boost::asio::awaitable<Outcome> run_open(std::string id, Sandbox::OpenRequest request,
                                              const Caller& caller);
     boost::asio::awaitable<Outcome> run_release(std::string id, const Caller& caller);
-    Outcome run_list(const std::string& id) const;
+    Outcome run_list(const std::string& id);
     boost::asio::awaitable<Outcome> run_reconcile(std::string id, bool dry_run,
                                                   const Caller& caller);
     boost::asio::awaitable<SandboxFinding> run_sandbox_reconcile(std::string id,
@@ -99,7 +100,8 @@ class Plugin {
 
     /// Open in this plugin, by id. Weak: the host's handle owns it.
     std::map<std::string, std::weak_ptr<Sandbox>> sandboxes_;
-    std::thread loop_; ///< last: it runs on all of the above
+    ReadStates listed_; ///< what list has read; the loop's alone
+    std::thread loop_;  ///< last: it runs on all of the above
 };
 
 } // namespace kata_vfio::plugin

@@ -5,6 +5,7 @@
 #include "qemu/domain_xml/domain.hpp"
 #include "qemu/domain_xml/native.hpp"
 #include "test/unit/cli/command_world.hpp"
+#include "test/unit/plugin/temp_dir.hpp"
 
 #include <gmock/gmock.h>
 
@@ -26,6 +27,7 @@ constexpr auto type = "i915-GVTg_V4_8";
 struct Libvirt : SandboxWorld {
     Libvirt() {
         ::unsetenv("KATA_VFIO_LIBVIRT");
+        ::setenv("XDG_CACHE_HOME", cache.path().c_str(), 1); // not the host's
         configure("path = \"/usr/bin/qemu-system-x86_64\"\ndefault_memory = 256\n");
         populate_more();
         // A GPU with its sound, one group: two functions of one slot in the guest.
@@ -37,6 +39,8 @@ struct Libvirt : SandboxWorld {
                                 .group = 5});
         play();
     }
+
+    ~Libvirt() override { ::unsetenv("XDG_CACHE_HOME"); }
 
     /// The arguments of each device_add that QEMU has been sent, in order.
     std::vector<json::object> sent() const {
@@ -50,6 +54,8 @@ struct Libvirt : SandboxWorld {
         root.write("/domain.xml", text);
         return root.at("/domain.xml").string();
     }
+
+    const plugin::TempDir cache;
 };
 
 struct Case {
@@ -155,6 +161,37 @@ TEST_F(Libvirt, SaysWhatIsWrongInADomain) {
     EXPECT_THAT(machine99.out, HasSubstr("refuses the machine: "));
     EXPECT_THAT(machine99.out, HasSubstr("does not support machine type 'pc-i440fx-99'"));
     EXPECT_THAT(machine99.out, HasSubstr("vGPU " + std::string(uuid) + ": not compared: "));
+}
+
+/// A QEMU is asked what it can do once, and again when it is another.
+TEST_F(Libvirt, KeepsWhatItHasFoundOut) {
+    namespace fs = std::filesystem;
+    const plugin::TempDir place; // where nobody gets to it
+    fs::permissions(place.path(), static_cast<fs::perms>(0755));
+    const auto runs = place.path() / "runs", emulator = place.path() / "qemu";
+    const auto install = [&] {
+        place.write("qemu", "#!/bin/sh\necho run >>" + runs.string() +
+                                "\nexec /usr/bin/qemu-system-x86_64 \"$@\"\n");
+        fs::permissions(emulator, static_cast<fs::perms>(0755));
+    };
+    install();
+    place.write("runs", "");
+    fs::permissions(runs, static_cast<fs::perms>(0666));
+    configure("path = \"" + emulator.string() + "\"\ndefault_memory = 256\n");
+    const auto domain =
+        file("<domain type='qemu'><name>s1</name><memory>65536</memory><os><type arch='x86_64' "
+             "machine='pc'>hvm</type></os><devices><emulator>" +
+             emulator.string() + "</emulator></devices></domain>");
+    const auto check = [&] {
+        const auto before = place.read("runs").size();
+        EXPECT_EQ(ok({"xml", "check", domain}).at("valid"), true);
+        return place.read("runs").size() - before;
+    };
+    EXPECT_GT(check(), 0u);
+    EXPECT_EQ(check(), 0u);
+    fs::remove(emulator);
+    install();
+    EXPECT_GT(check(), 0u) << "of another QEMU at its place";
 }
 
 TEST_F(Libvirt, WithoutItsQemuDriver) {

@@ -56,6 +56,8 @@ const std::vector<std::vector<std::string>> life{
     {"types", "0000:00:1e.0"},
     {"vgpus"},
     {"sandbox", "open", "sb1", "--qmp", "MONITOR"},
+    {"sandbox", "open", "sb1", "--qmp", "MONITOR"},
+    {"sandbox", "open", "sb1", "--qmp", "OTHER"},
     {"list"},
     {"attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a), "--dry-run"},
     {"attach", "sb1", std::string(type8), "--uuid", std::string(uuid_a)},
@@ -87,6 +89,8 @@ const std::vector<std::vector<std::string>> life{
 TEST_F(Cli, PrintsTheSameThroughTheDaemon) {
     machine->fill_bus(3);
     kernel = std::make_unique<fake::FakeKernel>(root);
+    const auto other = (directory / "other.sock").string(); // the same QEMU's
+    std::filesystem::create_symlink(machine->path(), other);
     for (const bool as_json : {false, true}) {
         std::vector<Printed> in_process, by_daemon;
         const auto all = [&](std::vector<Printed>& printed, bool through) {
@@ -94,6 +98,8 @@ TEST_F(Cli, PrintsTheSameThroughTheDaemon) {
                 for (auto& word : words)
                     if (word == "MONITOR")
                         word = machine->path();
+                    else if (word == "OTHER")
+                        word = other;
                 if (as_json)
                     words.insert(words.begin(), "--json");
                 printed.push_back(run(words, through));
@@ -112,6 +118,19 @@ TEST_F(Cli, PrintsTheSameThroughTheDaemon) {
             const auto& two = by_daemon[i];
             EXPECT_EQ(one.status, two.status) << told << "\n" << one.err << two.err;
             EXPECT_EQ(one.err, two.err) << told;
+            if (life[i].back() == "OTHER") // and of the one before it
+                for (const auto& [note, printed] :
+                     {std::pair{"the same QMP socket", by_daemon[i - 1]},
+                      std::pair{"another QMP socket: ", by_daemon[i]}}) {
+                    if (!as_json)
+                        EXPECT_NE(
+                            printed.err.find("kata-vfio: sandbox sb1 was open already, with " +
+                                             std::string(note)),
+                            std::string::npos)
+                            << printed.err;
+                    else
+                        EXPECT_TRUE(json::parse(printed.out).at("opened_before").as_bool());
+                }
             if (as_json)
                 EXPECT_EQ(json::parse(one.out), json::parse(two.out)) << told << "\n"
                                                                       << one.out << two.out;

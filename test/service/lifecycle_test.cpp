@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <latch>
 #include <thread>
 
@@ -180,6 +181,63 @@ TEST_F(Lifecycle, QmpRoundTripsFromTheWireLog) {
         << "not twice";
 }
 
+/// The first scrape of a sandbox reads all that its log has: not on the thread that serves calls,
+/// and what two scrapes read at once is counted once.
+TEST_F(Lifecycle, LongWireLogsHoldUpNobody) {
+    const auto metrics = (directory / "m.sock").string();
+    configure("metrics = \"unix:" + metrics + "\"", "qmp_log = true");
+    start_with_sandbox();
+    constexpr int exchanges = 150000;
+    {
+        // As if it had been rotated: 40 MB.
+        std::ofstream log(root.path() / "run/kata-vfio/sandboxes/sb1/wire.log.1");
+        const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+        for (int i = 0; i < exchanges; ++i)
+            for (const char* rest :
+                 {R"(,"kind":"sent","conn":1,"id":ID,"message":{"execute":"query-pci","id":ID}})",
+                  R"(,"kind":"received","conn":1,"id":ID,"message":{"return":{},"id":ID}})"}) {
+                std::string text = rest;
+                for (auto at = text.find("ID"); at != text.npos; at = text.find("ID"))
+                    text.replace(at, 2, std::to_string(i));
+                log << "{\"us\":" << i << ",\"wall_us\":" << us << text << '\n';
+            }
+        ASSERT_TRUE(log.flush());
+    }
+    using Clock = std::chrono::steady_clock;
+    const auto scrape = [&] {
+        const auto began = Clock::now();
+        const auto text = get_metrics(metrics);
+        return std::pair{Clock::now() - began, text};
+    };
+    auto first = std::async(std::launch::async, scrape),
+         second = std::async(std::launch::async, scrape);
+    Clock::duration longest{};
+    v1::ListDevicesRequest request;
+    request.set_sandbox("sb1");
+    int lists = 0;
+    for (; first.wait_for(std::chrono::seconds(0)) != std::future_status::ready; ++lists) {
+        v1::ListDevicesResponse response;
+        grpc::ClientContext context;
+        const auto began = Clock::now();
+        ASSERT_TRUE(client->devices->List(&context, request, &response).ok());
+        longest = std::max(longest, Clock::now() - began);
+    }
+    const auto [took, text] = first.get();
+    EXPECT_GT(lists, 3);
+    EXPECT_LT(longest, took / 2);
+    const auto line = "kata_vfio_qmp_round_trip_seconds_count{command=\"query-pci\"} ";
+    for (const auto& told : {text, second.get().second, get_metrics(metrics)}) {
+        const auto at = told.find(line);
+        ASSERT_NE(at, std::string::npos) << told;
+        // And those of the sandbox's own: an attach asks for the bus, a scrape may come before.
+        const auto count = std::atoi(told.c_str() + at + std::string_view(line).size());
+        EXPECT_GE(count, exchanges);
+        EXPECT_LT(count, exchanges + 10);
+    }
+}
+
 TEST_F(Lifecycle, NoMetricsUnlessAskedFor) {
     start_daemon();
     EXPECT_EQ(run("ls /proc/" + std::to_string(daemon->pid()) + "/fd -l | grep -c LISTEN").out,
@@ -219,6 +277,15 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
               "/localhost.key\"\ntls_client_ca = \"" + directory.string() + "/ca.pem\"" +
               "\nmetrics = \"unix:" + metrics + "\"");
     start_daemon();
+    // Two that will never finish: one says nothing, one half of a TLS record.
+    std::array<UniqueFd, 2> silent;
+    for (auto& fd : silent) {
+        fd.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const timeval patience{60, 0};
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        ASSERT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address_in), size), 0);
+    }
+    ASSERT_EQ(::write(silent[1].get(), "\x16\x03\x01\x02\x00\x01", 6), 6);
     const auto list = [&](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
         const auto channel = grpc::CreateChannel("localhost:" + port, credentials);
         const auto stub = v1::Sandboxes::NewStub(channel);
@@ -238,6 +305,10 @@ TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {
     options.pem_private_key = pem("client.key");
     const auto status = list(grpc::SslCredentials(options));
     EXPECT_TRUE(status.ok()) << text(status);
+    for (auto& fd : silent) {
+        char byte = 0;
+        EXPECT_EQ(::read(fd.get(), &byte, 1), 0) << "it is closed after 10 s";
+    }
 
     // Each of the three has left one line, and gRPC none of its own beside it.
     daemon->wait_log("wrong version number (told once a minute)");

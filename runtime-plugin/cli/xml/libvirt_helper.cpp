@@ -61,7 +61,9 @@ std::string choose_helper(const char* env, const fs::path& exe_dir, const std::s
     return {};
 }
 
-LibvirtHelper::LibvirtHelper(std::chrono::milliseconds limit) : limit_(limit) {
+LibvirtHelper::LibvirtHelper(std::chrono::milliseconds limit)
+    : limit_(limit), cache_(choose_cache(::secure_getenv("XDG_CACHE_HOME"), ::secure_getenv("HOME"),
+                                         ::geteuid() == 0, vfio::HostRoot().root())) {
     std::error_code ec;
     const auto exe = fs::read_symlink(vfio::HostRoot().proc("self/exe"), ec);
     program_ = choose_helper(::secure_getenv("KATA_VFIO_LIBVIRT"), exe.parent_path(),
@@ -79,6 +81,7 @@ LibvirtHelper::LibvirtHelper(std::chrono::milliseconds limit) : limit_(limit) {
         throw host_failure(errno, "no temporary directory " + pattern).sys(errno);
     directory_ = pattern;
     log_ = pattern + ".log";
+    cache_.lend(directory_);
     try {
         start();
     } catch (...) {
@@ -216,6 +219,7 @@ int LibvirtHelper::end(int signal) noexcept {
     }
     std::error_code ignored;
     if (!directory_.empty()) {
+        cache_.keep(directory_);
         fs::remove_all(directory_, ignored);
         fs::remove(log_, ignored);
     }

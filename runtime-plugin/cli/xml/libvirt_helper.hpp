@@ -3,6 +3,7 @@
 
 #include "config/base/unique_fd.hpp"
 #include "runtime-plugin/cli/signals.hpp"
+#include "runtime-plugin/cli/xml/capabilities_cache.hpp"
 
 #include <boost/json/object.hpp>
 #include <sys/types.h>
@@ -25,7 +26,7 @@ std::string choose_helper(const char* env, const std::filesystem::path& exe_dir,
 /// program and what it has started, and come out as Failure(cancelled).
 class LibvirtHelper {
   public:
-    /// libvirt asks QEMU what it can do, 2 s as a rule; up to 45 s have been seen.
+    /// The first time libvirt asks a QEMU what it can do, 2 s as a rule; up to 45 s have been seen.
     static constexpr std::chrono::seconds default_limit{120};
 
     /// Throws Failure(host_io) when it is not installed.
@@ -49,6 +50,7 @@ class LibvirtHelper {
     std::chrono::milliseconds limit_;
     std::chrono::steady_clock::time_point until_; ///< of the request under way
     HeldSignals signals_;
+    CapabilitiesCache cache_;
     std::string program_;
     std::filesystem::path directory_, log_;
     pid_t pid_ = -1;
