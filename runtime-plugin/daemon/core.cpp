@@ -28,7 +28,7 @@ config::Configuration read(const std::string& file) {
 
 Core::Core(asio::io_context& io, const kata_vfio_entry_t& entry, std::string config,
            std::string root)
-    : loop(io), operations(io), sandboxes(io, pool),
+    : loop(io), host_changes(io.get_executor()), operations(io), sandboxes(io, pool),
       qmp_meter(std::chrono::duration_cast<std::chrono::microseconds>(
                     std::chrono::system_clock::now().time_since_epoch())
                     .count(),

@@ -9,6 +9,7 @@
 #include "runtime-plugin/daemon/plugin_instance.hpp"
 #include "runtime-plugin/daemon/qmp_meter.hpp"
 #include "runtime-plugin/daemon/sandbox_handles.hpp"
+#include "runtime-plugin/plugin/turnstile.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -34,6 +35,8 @@ class Core {
     boost::asio::io_context& loop;
     /// For what blocks: host changes, closing of handles.
     boost::asio::thread_pool pool{8};
+    /// Who changes the host by hand (Host's calls) has the turn.
+    plugin::Turnstile host_changes;
     Metrics metrics;
     Operations operations;
     SandboxHandles sandboxes;

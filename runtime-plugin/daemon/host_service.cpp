@@ -31,10 +31,12 @@ asio::awaitable<void> answer(Core& core, google::protobuf::Message& response, Wo
     rpc::fill(response, object);
 }
 
-/// A change by hand, and the event that tells of it.
+/// A change by hand, and the event that tells of it. One at a time, in the order they came: what a
+/// bind and a restore look at, record and write belongs together.
 asio::awaitable<void> change(Core& core, Operation& operation, google::protobuf::Message& response,
                              v1::Event::Kind kind, const char* what, Work work) {
     operation.changes = true;
+    const auto turn = co_await core.host_changes.enter();
     co_await answer(core, response, std::move(work));
     const auto object = rpc::to_json(response);
     const auto* uuid = object.if_contains("uuid");

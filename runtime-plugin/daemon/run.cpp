@@ -142,13 +142,17 @@ class Daemon {
                                    "new one is bad, see the log"
                                  : "READY=1\nSTATUS=Serving");
             reloading_ = false;
+            if (end_wanted_)
+                return end();
             if (std::exchange(again_, false))
                 reload();
         });
     }
 
     void end() {
-        if (std::exchange(ending_, true))
+        // What a reload takes into use has to be there when the end lets it go.
+        end_wanted_ = true;
+        if (reloading_ || std::exchange(ending_, true))
             return;
         log(Level::info, "ending: what is attached stays");
         ::sd_notify(0, "STOPPING=1\nSTATUS=Waiting for calls under way");
@@ -185,7 +189,7 @@ class Daemon {
     std::unique_ptr<MetricsServer> metrics_;
     std::unique_ptr<Listener> listener_;
     std::exception_ptr failed_;
-    bool reloading_ = false, again_ = false, ending_ = false;
+    bool reloading_ = false, again_ = false, end_wanted_ = false, ending_ = false;
 };
 
 } // namespace

@@ -51,15 +51,17 @@ struct WithoutPlugins final : grpc::ServerBuilderOption {
     }
 };
 
-/// Of all messages together that gRPC has, or has in part. Above it streams are cancelled, the
-/// largest connections' first.
+/// Of all messages together that gRPC has, or has in part. Above it gRPC closes idle connections
+/// and then cancels streams, one of each connection in turn and whichever it meets: what keeps the
+/// process alive, and no justice among clients.
 constexpr std::size_t most_in_flight = 128u << 20;
 
 void limits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& memory) {
     builder.SetMaxReceiveMessageSize(int{largest_taken});
     builder.SetResourceQuota(memory);
-    // What it finds out is how much a slow line holds: nothing of a unix socket's, where each
-    // request costs a ping and its answer by it.
+    // What it finds out is how much a slow line holds: nothing of a unix socket's, nor of a TCP
+    // client's whose messages are a few hundred bytes, where each request costs a ping and its
+    // answer by it.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     // Reflection is served by threads of its own; two are plenty.
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);

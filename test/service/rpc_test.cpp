@@ -2,6 +2,9 @@
 // Each RPC once, as it should go.
 #include "test/service/service_world.hpp"
 
+#include <thread>
+#include <vector>
+
 namespace kata_vfio::service_test {
 namespace {
 
@@ -91,6 +94,47 @@ TEST_F(Rpc, AFunctionIsBoundAndRestored) {
     ASSERT_TRUE(status.ok()) << text(status);
     EXPECT_EQ(restored.outcome(), v1::RestoreGpuResponse::OUTCOME_RESTORED);
     EXPECT_EQ(restored.driver(), "i915");
+}
+
+// What one of them has looked at and put on record is not another's to change meanwhile: whatever
+// the order, what a bind found is what the last restore brings back.
+TEST_F(Rpc, ChangesOfOneFunctionByManyComeOneAfterTheOther) {
+    start_daemon();
+    const auto override = "/sys/bus/pci/devices/" + std::string(gpu) + "/driver_override";
+    const auto before = root.read(override);
+    const auto change = [&](bool binds) {
+        for (int i = 0; i < 10; ++i) {
+            grpc::ClientContext context;
+            if (binds) {
+                v1::BindGpuRequest request;
+                request.set_address(std::string(gpu));
+                v1::BindGpuResponse bound;
+                const auto status = client->host->BindGpu(&context, request, &bound);
+                EXPECT_TRUE(status.ok()) << text(status);
+                EXPECT_EQ(bound.earlier_driver(),
+                          bound.changed() ? "i915" : bound.earlier_driver());
+            } else {
+                v1::RestoreGpuRequest request;
+                request.set_address(std::string(gpu));
+                v1::RestoreGpuResponse restored;
+                const auto status = client->host->RestoreGpu(&context, request, &restored);
+                EXPECT_TRUE(status.ok()) << text(status);
+            }
+        }
+    };
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 6; ++i)
+        clients.emplace_back(change, i % 2 == 0);
+    for (auto& each : clients)
+        each.join();
+    grpc::ClientContext context;
+    v1::RestoreGpuRequest request;
+    request.set_address(std::string(gpu));
+    v1::RestoreGpuResponse restored;
+    const auto status = client->host->RestoreGpu(&context, request, &restored);
+    EXPECT_TRUE(status.ok()) << text(status);
+    EXPECT_EQ(restored.driver(), "i915");
+    EXPECT_NE(root.read(override), "vfio-pci\n") << "it was " << before;
 }
 
 TEST_F(Rpc, ASandboxsLife) {
