@@ -189,9 +189,9 @@ asio::awaitable<Added> add(Session& session, DeviceLife& life, const VfioDevice&
 asio::awaitable<Plugged> run_plug(Session& session, VfioDevice device,
                                   std::optional<RootBus> before,
                                   std::function<void(const Plugged&)> sent) {
-    if (!before)
-        (void)encode_device_add(device); // what is malformed is refused without a question
     const bool chosen = device.addr.has_value();
+    if (chosen || !before)
+        (void)encode_device_add(device); // what is malformed is refused without a question
     DeviceLife life(LifeState::absent);
     std::optional<Failure> why;
     std::optional<Plugged> plugged;

@@ -5,9 +5,10 @@
 //
 // A fake host root on /dev/shm with a thread that plays the kernel, and a simulated QEMU. Each
 // cycle attaches a vGPU by type through the C ABI, and beside it does what the kernel and QEMU have
-// to do for it with no plugin at all: `create` and its wait, device_add, and the two query-pci. The
+// to do for it with no plugin at all: `create` and its wait, and device_add. The
 // difference of the medians is the plugin's own share: request, policy, resolving, claims, journal
-// with its fsyncs, thread hops, state file. A vGPU that exists already is attached beside them.
+// and state file (on /dev/shm, where neither is synced), thread hops. A vGPU that exists already is
+// attached beside them.
 #include "config/base/unique_fd.hpp"
 #include "mdev/mdev_create.hpp"
 #include "mdev/mdev_remove.hpp"
