@@ -12,6 +12,7 @@
 // It needs the one above.
 #include <linux/vm_sockets.h>
 
+#include <cerrno>
 #include <charconv>
 #include <string>
 #include <utility>
@@ -45,8 +46,8 @@ UniqueFd open_serial(const vfio::HostRoot& root) {
     throw SystemError("the host does not open the port " + std::string(port_name), ENODEV);
 }
 
-/// The shim listened before this guest's machine was there.
-UniqueFd dial_host(std::uint32_t port) {
+/// nullopt: the host's queue is full.
+std::optional<UniqueFd> dial_once(std::uint32_t port) {
     UniqueFd fd(
         must(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), "this kernel has no vsock"));
     // Two seconds, the kernel's own, are short on a host that is busy.
@@ -57,10 +58,25 @@ UniqueFd dial_host(std::uint32_t port) {
     address.svm_family = AF_VSOCK;
     address.svm_cid = VMADDR_CID_HOST;
     address.svm_port = port;
-    must(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-         "can't reach the host's vsock port " + std::to_string(port));
+    const int connected =
+        ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    if (connected != 0 && errno == ECONNRESET)
+        return std::nullopt;
+    must(connected, "can't reach the host's vsock port " + std::to_string(port));
     must(::fcntl(fd.get(), F_SETFL, O_NONBLOCK), "can't set the connection up");
     return fd;
+}
+
+/// The shim listened before this guest's machine was there. A reset says that others are in the
+/// queue before us, whom the shim drops when it looks; that it has, no event tells.
+UniqueFd dial_host(std::uint32_t port) {
+    for (int tried = 0; tried < 500; ++tried) {
+        if (auto fd = dial_once(port))
+            return std::move(*fd);
+        ::poll(nullptr, 0, 50);
+    }
+    throw SystemError("the host resets connections to its vsock port " + std::to_string(port),
+                      ECONNRESET);
 }
 
 } // namespace

@@ -210,8 +210,12 @@ Service::Bytes Service::start(std::string payload) {
     const auto of = container(request.id());
     const auto one = process(request.id(), request.exec_id());
     require_machine();
+    const bool in_guest = of->kind != oci::Kind::sandbox || !one->exec_id.empty();
+    if (in_guest)
+        (void)
+            sandbox_.guest(); // throws while the machine's end is being looked into: nothing waits
     one->life.begin_start();
-    if (of->kind != oci::Kind::sandbox || !one->exec_id.empty())
+    if (in_guest)
         co_await start_in_guest(of, one);
     if (one->exec_id.empty()) {
         events::TaskStart event;

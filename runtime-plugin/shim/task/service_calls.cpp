@@ -268,6 +268,8 @@ Service::Bytes Service::stats(std::string payload) {
         metrics.mutable_cpu()->set_user_usec(used.user_usec);
         metrics.mutable_cpu()->set_system_usec(used.system_usec);
         metrics.mutable_memory()->set_usage(used.memory);
+        // As of a "max": containerd takes what is used from the limit, and 0 would go round.
+        metrics.mutable_memory()->set_usage_limit(of->spec.limits.memory.value_or(UINT64_MAX));
         metrics.mutable_memory()->set_anon(used.anonymous);
         metrics.mutable_memory()->set_file(used.file);
     }

@@ -26,6 +26,11 @@ struct Ends {
 Ends connected(const std::filesystem::path& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
+    if (path.native().size() >= sizeof address.sun_path)
+        throw Failure(Errc::config_invalid,
+                      "the path of the socket " + path.native() + " is over " +
+                          std::to_string(sizeof address.sun_path - 1) + " bytes")
+            .remedy("use a shorter id");
     std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
     Ends ends{UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <set>
 
 namespace kata_vfio::shim {
@@ -44,7 +45,8 @@ Code code_of_errno(int number) {
 struct Guest::State : std::enable_shared_from_this<State> {
     State(asio::io_context& context, UniqueFd port)
         : io(context), socket(context), hello(context), lost(context) {
-        socket.assign(asio::generic::stream_protocol(family_of(port.get()), 0), port.release());
+        const asio::generic::stream_protocol protocol(family_of(port.get()), 0);
+        socket.assign(protocol, port.release());
     }
 
     struct Process {
@@ -55,7 +57,23 @@ struct Guest::State : std::enable_shared_from_this<State> {
         bool out_ended = false, err_ended = false, exited = false;
     };
 
+    /// What is more in a second would fill the host's log.
+    static constexpr unsigned most_lines = 100;
+    void log(const std::string& text) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - log_second >= std::chrono::seconds(1)) {
+            log_second = now;
+            logged = 0;
+        }
+        if (++logged <= most_lines)
+            log_warning("the guest says", {{"text", text}});
+        else if (logged == most_lines + 1)
+            log_warning("the guest says more than is logged", {});
+    }
+
     asio::io_context& io;
+    std::chrono::steady_clock::time_point log_second;
+    unsigned logged = 0;
     asio::generic::stream_protocol::socket socket;
     agent::FrameReader reader{agent::Sender::guest};
     Future<agent::Hello> hello;
@@ -139,7 +157,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
         case FrameType::reply:
             return take_reply(agent::parse_reply(frame.payload));
         case FrameType::log:
-            return log_warning("the guest says", {{"text", frame.payload}});
+            return log(frame.payload);
         case FrameType::stdout_data:
         case FrameType::stderr_data: {
             const bool is_err = frame.type == FrameType::stderr_data;

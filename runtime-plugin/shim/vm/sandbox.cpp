@@ -202,7 +202,10 @@ awaitable<void> Sandbox::meet_agent(Vsock& vsock) {
                                " s ([agent.kata] dial_timeout); enable_debug of [hypervisor.qemu] "
                                "keeps the guest's console" +
                                kernel);
-    guest_ = std::make_unique<Guest>(io_, std::get<0>(std::move(first)));
+    auto connection = std::get<0>(std::move(first));
+    if (!connection)
+        throw host_failure(vsock.reason(), "can't accept the agent's connection");
+    guest_ = std::make_unique<Guest>(io_, std::move(connection));
     log_debug("the guest's agent comes by vsock", {{"cid", std::to_string(vsock.cid())}});
 }
 
@@ -311,7 +314,7 @@ void Sandbox::kill() noexcept {
 }
 
 awaitable<void> Sandbox::tear_down() {
-    guest_.reset();
+    // guest_ stays, of no use to anybody: streams of tasks have it until they are told of the end.
     if (qemu_)
         co_await qemu_->stop(patience);
     if (file_server_) {

@@ -61,16 +61,23 @@ Vsock::Vsock(asio::io_context& io, const vfio::HostRoot& root) : io_(io) {
         return ::ioctl(device_.get(), set_guest_cid, &id) == 0 ? 0 : errno;
     });
     listener_.reset(::socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    sockaddr_vm address{};
-    address.svm_family = AF_VSOCK;
-    address.svm_cid = VMADDR_CID_HOST;
-    address.svm_port = VMADDR_PORT_ANY;
-    socklen_t size = sizeof address;
-    auto* name = reinterpret_cast<sockaddr*>(&address);
-    if (!listener_ || ::bind(listener_.get(), name, size) != 0 ||
-        ::getsockname(listener_.get(), name, &size) != 0 || ::listen(listener_.get(), 8) != 0)
+    // So is the port, which the kernel would count up: other guests could fill the queue of the
+    // next sandbox's before its agent comes.
+    constexpr std::uint32_t first_port = 1024;
+    constexpr int most = 100;
+    bool bound = false;
+    for (int tried = 0; listener_ && !bound && tried < most; ++tried) {
+        sockaddr_vm address{};
+        address.svm_family = AF_VSOCK;
+        address.svm_cid = VMADDR_CID_HOST;
+        address.svm_port = std::uniform_int_distribution(first_port, VMADDR_PORT_ANY - 1)(random);
+        bound = ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+        port_ = address.svm_port;
+        if (!bound && errno != EADDRINUSE)
+            break;
+    }
+    if (!bound || ::listen(listener_.get(), 128) != 0)
         throw host_failure(errno, "can't listen on a vsock port");
-    port_ = address.svm_port;
 }
 
 awaitable<UniqueFd> Vsock::accept() {
@@ -87,7 +94,8 @@ awaitable<UniqueFd> Vsock::accept() {
         if (!connection) {
             if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
                 continue;
-            throw host_failure(errno, "can't accept the agent's connection");
+            reason_ = errno;
+            co_return UniqueFd();
         }
         if (comes_from(cid_, peer)) {
             listener_.reset();

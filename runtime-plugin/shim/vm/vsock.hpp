@@ -40,14 +40,17 @@ class Vsock {
     int device() const noexcept { return device_.get(); }
     void device_is_given() noexcept { device_.reset(); }
 
-    /// Until the guest connects; others that do are dropped. Nobody can connect after that. Throws
-    /// Failure(host_io) when the port is of no more use.
+    /// Until the guest connects; others that do are dropped. Nobody can connect after that. None
+    /// when the port is of no more use, for reason().
     boost::asio::awaitable<UniqueFd> accept();
+    /// An errno.
+    int reason() const noexcept { return reason_; }
 
   private:
     boost::asio::io_context& io_;
     UniqueFd device_, listener_;
     std::uint32_t cid_ = 0, port_ = 0;
+    int reason_ = 0;
 };
 
 } // namespace kata_vfio::shim
