@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "config/base/file.hpp"
 #include "runtime-plugin/plugin/sandbox_state.hpp"
 
 #include <functional>
@@ -23,13 +22,9 @@ class ReadStates {
     void keep(const std::function<bool(const std::string& id)>& known);
 
   private:
-    struct Read {
-        FileStamp stamp;
-        SandboxState state;
-    };
     /// Of sandboxes that are gone too, until keep(): then all are forgotten.
     static constexpr std::size_t most = 16384;
-    std::map<std::string, Read> read_;
+    std::map<std::string, KnownState> read_;
 };
 
 } // namespace kata_vfio::plugin

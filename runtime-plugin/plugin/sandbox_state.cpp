@@ -235,22 +235,26 @@ SandboxState parse_state(std::string_view bytes, const std::filesystem::path& fi
 }
 
 std::optional<SandboxState> load_state(const std::filesystem::path& sandbox_directory) {
-    const auto file = state_file(sandbox_directory);
-    const auto read = read_own(file);
-    if (!read.distrust.empty())
-        throw corrupt(file, read.distrust);
-    if (!read.bytes)
-        return std::nullopt;
-    return parse_state(*read.bytes, file);
+    return KnownState().load(sandbox_directory);
 }
 
-std::optional<SandboxState> KnownState::load(const std::filesystem::path& sandbox_directory) const {
+std::optional<SandboxState> KnownState::load(const std::filesystem::path& sandbox_directory) {
     struct stat st {};
     const auto file = state_file(sandbox_directory);
     if (stamp_ && ::lstat(file.c_str(), &st) == 0 && distrust(st, file).empty() &&
         FileStamp(st) == *stamp_)
         return state_;
-    return load_state(sandbox_directory);
+    stamp_.reset();
+    const auto read = read_own(file);
+    if (!read.distrust.empty())
+        throw corrupt(file, read.distrust);
+    if (!read.bytes)
+        return std::nullopt;
+    auto state = parse_state(*read.bytes, file);
+    stamp_ = read.stamp;
+    if (stamp_)
+        state_ = state;
+    return state;
 }
 
 void KnownState::wrote(const Replacement& file, const SandboxState& state) {

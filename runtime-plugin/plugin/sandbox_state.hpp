@@ -123,12 +123,13 @@ Replacement prepare_state(const std::filesystem::path& sandbox_directory, const 
 /// Replacement::commit() has it.
 [[nodiscard]] std::optional<Failure> commit_state(Replacement& prepared);
 
-/// The state as this process has last written it. As long as that is the file there is, it is not
-/// read and parsed again. One thread at a time.
+/// The state as this process has last written or read it. As long as that is the file there is, it
+/// is not read and parsed again; what any other process has written is seen at the next load. One
+/// thread at a time.
 class KnownState {
   public:
     /// As load_state().
-    std::optional<SandboxState> load(const std::filesystem::path& sandbox_directory) const;
+    std::optional<SandboxState> load(const std::filesystem::path& sandbox_directory);
     /// `file` is in its place now, and holds `state`.
     void wrote(const Replacement& file, const SandboxState& state);
 

@@ -40,7 +40,7 @@ class KnownStateInMemory : public ::testing::Test {
         known_.wrote(file, state);
     }
     std::filesystem::path file() const { return directory_.path() / "state.json"; }
-    std::string machine() const {
+    std::string machine() {
         const auto state = known_.load(directory_.path());
         return state ? state->machine : "none";
     }
