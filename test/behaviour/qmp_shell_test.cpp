@@ -2,9 +2,9 @@
 // `kata-vfio qmp ID` as a person has it: on a terminal, through the proxy, on a real QEMU.
 #include "machine.hpp"
 #include "qemu_process.hpp"
-#include "terminal.hpp"
 #include "test/fixtures/fake_qmp/proxy_host.hpp"
 #include "test/fixtures/fake_qmp/raw_client.hpp"
+#include "test/fixtures/terminal/terminal.hpp"
 #include "test/places/places.hpp"
 
 #include <gmock/gmock.h>
@@ -16,6 +16,7 @@
 
 using namespace kata_vfio;
 using namespace kata_vfio::behaviour;
+using kata_vfio::test::Terminal;
 using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
