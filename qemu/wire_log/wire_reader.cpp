@@ -13,7 +13,6 @@ namespace kata_vfio::qemu {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t most_problems = 100;
 /// Beyond what qmp_log_max_bytes allows, with room for one line that had a file of its own.
 constexpr std::size_t longest_file = 512u << 20;
 constexpr unsigned most_files = 1000;
@@ -23,7 +22,7 @@ constexpr unsigned most_files = 1000;
 void add_wire_text(WireHistory& history, std::string_view text, const std::string& file) {
     const auto problem = [&](std::size_t line, const std::string& why) {
         ++history.bad_lines;
-        if (history.problems.size() < most_problems)
+        if (history.problems.size() < most_wire_problems)
             history.problems.push_back(file + ":" + std::to_string(line) + ": " + why);
     };
     std::size_t number = 0;

@@ -3,6 +3,7 @@
 
 #include "qemu/wire_log/wire_record.hpp"
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -10,10 +11,13 @@
 
 namespace kata_vfio::qemu {
 
+/// Of problems with a log, kept for people.
+inline constexpr std::size_t most_wire_problems = 100;
+
 /// A log as it was found. What can't be read costs its own line, nothing else.
 struct WireHistory {
     std::vector<WireRecord> records;   ///< in the order written, oldest file first; no headers
-    std::vector<std::string> problems; ///< "wire.log.1:17: why", the first 100
+    std::vector<std::string> problems; ///< "wire.log.1:17: why", the first ones
     std::size_t bad_lines = 0;
     std::vector<std::string> files; ///< read, oldest first
 };

@@ -120,7 +120,7 @@ class Gate final : public grpc::CallbackGenericService {
 
     Core& core_;
     std::map<std::string, Make, std::less<>> methods_;
-    /// Of Watch and Trace together: each event wakes each.
+    /// Of Watch, Events and Trace together: each event of Watch wakes each of its own.
     Places streams_{1024};
     /// Of all calls, those included whose request has not come yet.
     Places calls_{8192};

@@ -6,6 +6,7 @@
 #include "qemu/qmp/error.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/cli/qmp_text.hpp"
+#include "runtime-plugin/daemon/qmp_events.hpp"
 #include "runtime-plugin/daemon/wire_tail.hpp"
 #include "runtime-plugin/plugin/outcome.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
@@ -108,6 +109,14 @@ void serve_qmp(Gate& gate, Core& core) {
         "Qmp/Execute", [&core](Operation& operation, const auto& in, auto& out) {
             return execute(core, operation, in, out);
         });
+    gate.stream<v1::EventsRequest>("Qmp/Events", [&core](const v1::EventsRequest& request,
+                                                         std::shared_ptr<StreamCall> call) {
+        try {
+            stream_events(core, proxy_of(core, request.sandbox()), request.sandbox(), call);
+        } catch (...) {
+            call->refuse(plugin::failure_from(std::current_exception()), {request.sandbox(), ""});
+        }
+    });
     gate.stream<v1::TraceRequest>("Qmp/Trace", [&core](const v1::TraceRequest& request,
                                                        std::shared_ptr<StreamCall> call) {
         try {

@@ -2,6 +2,7 @@
 #include "runtime-plugin/daemon/wire_tail.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/utf8.hpp"
 #include "qemu/wire_log/wire_record.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -49,9 +50,12 @@ v1::TraceRecord message_of(const qemu::WireRecord& record) {
     message.set_time_us(record.wall_us);
     message.set_connection(record.connection);
     message.set_kind(kind_of(record.kind));
-    message.set_text(record.text);
-    message.set_why(record.why);
+    // What was no JSON is as it came, and a field of text takes UTF-8 alone.
+    message.set_text(valid_utf8(record.text));
+    message.set_why(valid_utf8(record.why));
     message.set_bytes(record.bytes);
+    message.set_monotonic_us(record.us);
+    message.set_received(record.received);
     return message;
 }
 
@@ -153,9 +157,14 @@ bool WireTail::fill() {
 
 void WireTail::take(std::string_view line) {
     const auto parsed = qemu::parse_wire_line(line);
-    const auto* record = std::get_if<qemu::WireRecord>(&parsed);
-    if (record && record->kind != Kind::log)
-        records_.push_back(message_of(*record));
+    if (const auto* why = std::get_if<std::string>(&parsed)) {
+        v1::TraceRecord unreadable;
+        unreadable.set_kind(v1::TraceRecord::KIND_UNREADABLE);
+        unreadable.set_why(*why);
+        records_.push_back(std::move(unreadable));
+    } else if (const auto& record = std::get<qemu::WireRecord>(parsed); record.kind != Kind::log) {
+        records_.push_back(message_of(record));
+    }
 }
 
 std::optional<v1::TraceRecord> WireTail::next() {

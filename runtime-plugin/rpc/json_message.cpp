@@ -206,7 +206,17 @@ json::value all(const pb::Message& message, const pb::FieldDescriptor& field) {
 
 constexpr std::string_view foreign = "_json";
 
+json::value parse_deep(std::string_view text) {
+    json::parse_options options;
+    options.max_depth = 1024 + 16; // of a message of QEMU's, and of ours around it
+    return json::parse(text, {}, options);
+}
+
 } // namespace
+
+json::object parse(std::string_view text) {
+    return parse_deep(text).as_object();
+}
 
 void fill(pb::Message& message, const json::object& object, std::vector<std::string>* unknown) {
     Filler{unknown}.fill(message, object, "");
@@ -231,7 +241,7 @@ json::object to_json(const pb::Message& message) {
             object[name] = nullptr;
         else if (name.ends_with(foreign))
             object[name.substr(0, name.size() - foreign.size())] =
-                json::parse(message.GetReflection()->GetString(message, &field));
+                parse_deep(message.GetReflection()->GetString(message, &field));
         else
             object[name] = one(message, field);
     }

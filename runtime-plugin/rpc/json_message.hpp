@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace google::protobuf {
@@ -28,5 +29,9 @@ void fill(google::protobuf::Message& message, const boost::json::object& object,
 /// The message as docs/json.md has it: every field, in the order of the .proto file; an absent one
 /// is null, but in a PlanStep, which has only those of its kind.
 boost::json::object to_json(const google::protobuf::Message& message);
+
+/// An object as to_json() gives: what QEMU said may be in it, which nests deeper than Boost.JSON
+/// takes unasked. Throws boost::system::system_error.
+boost::json::object parse(std::string_view text);
 
 } // namespace kata_vfio::rpc

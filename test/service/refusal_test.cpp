@@ -152,7 +152,8 @@ TEST_F(Refused, BytesThatAreNoMessageAreRefusedAndLoggedOnce) {
     for (const auto& [method, by, begins_with_text] :
          {Row{"Devices/Attach", send, true}, Row{"Devices/List", send, true},
           Row{"Host/Check", send, false}, Row{"Operations/Cancel", send, true},
-          Row{"Sandboxes/Watch", stream, false}, Row{"Qmp/Trace", stream, true}}) {
+          Row{"Sandboxes/Watch", stream, false}, Row{"Qmp/Events", stream, true},
+          Row{"Qmp/Trace", stream, true}}) {
         auto sent = std::vector{no_length, half_a_number};
         if (begins_with_text)
             sent.push_back(no_utf8);

@@ -75,5 +75,30 @@ TEST_F(Tail, OnlyNew) {
     EXPECT_EQ(texts(tail), commands({"c"}));
 }
 
+TEST_F(Tail, ALineThatCantBeReadIsToldAndHidesNoOther) {
+    add("wire.log", "a");
+    std::ofstream(directory / "wire.log", std::ios::app) << "no JSON\n";
+    add("wire.log", "b");
+    WireTail tail(loop, directory / "wire.log", request, [] {});
+    EXPECT_EQ(tail.next()->kind(), v1::TraceRecord::KIND_SENT);
+    const auto unreadable = tail.next();
+    ASSERT_TRUE(unreadable);
+    EXPECT_EQ(unreadable->kind(), v1::TraceRecord::KIND_UNREADABLE);
+    EXPECT_EQ(unreadable->why().substr(0, 10), "not JSON: ");
+    EXPECT_EQ(texts(tail), commands({"b"}));
+}
+
+TEST_F(Tail, BytesThatAreNoUtf8AreAMessageAllTheSame) {
+    std::ofstream(directory / "wire.log", std::ios::app)
+        << R"({"kind":"received","us":1,"conn":1,"text":"\u00ff\u0041"})" << '\n';
+    WireTail tail(loop, directory / "wire.log", request, [] {});
+    const auto record = tail.next();
+    ASSERT_TRUE(record);
+    EXPECT_EQ(record->text(), "\xef\xbf\xbd"
+                              "A");
+    v1::TraceRecord read;
+    EXPECT_TRUE(read.ParseFromString(record->SerializeAsString()));
+}
+
 } // namespace
 } // namespace kata_vfio::daemon
