@@ -66,9 +66,6 @@ json::object attach(DaemonClient& client, const Arguments& a) {
 
 json::object ask_daemon(const Arguments& a, Io& io) {
     switch (a.verb) {
-    case Verb::trace:
-    case Verb::qmp:
-    case Verb::events:
     case Verb::config_check:
     case Verb::config_enable:
     case Verb::config_set_kernel:

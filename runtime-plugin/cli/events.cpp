@@ -35,7 +35,7 @@ int events(const Arguments& arguments, Io& io) {
     QmpClient::Deadline deadline;
     if (arguments.timeout)
         deadline = std::chrono::steady_clock::now() + std::chrono::seconds(*arguments.timeout);
-    QmpClient client(qmp_socket(arguments));
+    QmpClient client(arguments);
     std::int64_t seen = 0;
     const auto full = [&] { return wanted > 0 && seen >= wanted; };
     client.on_event([&](const qemu::Event& event) {
@@ -47,11 +47,7 @@ int events(const Arguments& arguments, Io& io) {
                << std::flush;
     });
     // A proxy whose QEMU is away would be silent for ever: this tells.
-    try {
-        (void)client.execute(qemu::Command("query-version"));
-    } catch (const qemu::QmpFailure& refused) {
-        throw qemu_says(refused);
-    }
+    (void)client.execute(qemu::Command("query-version"));
     const auto ended =
         client.run_until([&] { return full() || client.lost() || !io.out; }, deadline);
     client.on_event({});

@@ -29,8 +29,6 @@ void qmp_script(QmpClient& client, std::istream& in, bool raw, Io& io) {
         try {
             if (auto command = qmp_line(line))
                 io.out << result_text(client.execute(std::move(*command)), raw) << std::flush;
-        } catch (const qemu::QmpFailure& refused) {
-            throw client.explained(refused).during(at);
         } catch (Failure& failure) {
             throw failure.during(at);
         }
@@ -42,18 +40,14 @@ int qmp(const Arguments& arguments, Io& io) {
     // Before anything is connected to: a mistyped argument is no business of QEMU's.
     const auto command =
         arguments.words.empty() ? std::nullopt : std::optional(qmp_command(arguments.words));
-    QmpClient client(qmp_socket(arguments));
+    QmpClient client(arguments);
     if (!command && ::isatty(STDIN_FILENO) == 1)
         return qmp_shell(client, arguments.raw, io);
     if (!command) {
         qmp_script(client, std::cin, raw, io);
         return 0;
     }
-    try {
-        io.out << result_text(client.execute(*command), raw);
-    } catch (const qemu::QmpFailure& refused) {
-        throw client.explained(refused);
-    }
+    io.out << result_text(client.execute(*command), raw);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
+#include "runtime-plugin/cli/daemon_qmp.hpp"
 #include "runtime-plugin/cli/host.hpp"
 #include "runtime-plugin/cli/qmp_text.hpp"
 #include "runtime-plugin/plugin/sandbox_id.hpp"
@@ -69,14 +70,47 @@ std::string qmp_socket(const Arguments& arguments) {
     return path.string();
 }
 
+struct QmpClient::Socket : QmpPeer {
+    explicit Socket(std::shared_ptr<qemu::Session> s) : session(std::move(s)) {}
+
+    asio::awaitable<boost::json::value> execute(qemu::Command command) override {
+        return session->execute(std::move(command));
+    }
+    void on_event(qemu::EventHandler handler) override { session->on_event(std::move(handler)); }
+    std::optional<Failure> lost() const override { return session->lost(); }
+    std::string qemu_version() const override { return session->greeting().version(); }
+
+    std::shared_ptr<qemu::Session> session;
+};
+
 QmpClient::QmpClient(const std::string& path) : signals_(loop_, SIGINT, SIGTERM) {
     await_signal();
-    qemu::Timeouts patient;
-    patient.query = patient.device_del = patient.device_add;
-    session_ = wait_for(qemu::Session::connect(path, patient));
+    connect(path);
+}
+
+QmpClient::QmpClient(const Arguments& arguments) : signals_(loop_, SIGINT, SIGTERM) {
+    await_signal();
+    if (arguments.daemon.empty()) {
+        connect(qmp_socket(arguments));
+        return;
+    }
+    if (!arguments.socket.empty())
+        throw Failure(Errc::invalid_argument, "--socket is a socket of this host's")
+            .remedy("leave --daemon out, or name the sandbox");
+    if (arguments.sandbox.empty())
+        throw Failure(Errc::invalid_argument, "no sandbox is named").remedy("give its ID");
+    auto daemon = std::make_unique<DaemonQmp>(loop_, arguments);
+    (void)wait_for(daemon->connect());
+    peer_ = std::move(daemon);
 }
 
 QmpClient::~QmpClient() = default;
+
+void QmpClient::connect(const std::string& path) {
+    qemu::Timeouts patient;
+    patient.query = patient.device_del = patient.device_add;
+    peer_ = std::make_unique<Socket>(wait_for(qemu::Session::connect(path, patient)));
+}
 
 void QmpClient::await_signal() {
     signals_.async_wait([this](boost::system::error_code error, int) {
@@ -122,25 +156,35 @@ Result QmpClient::wait_for(asio::awaitable<Result> operation) {
 }
 
 boost::json::value QmpClient::execute(qemu::Command command) {
-    return wait_for(session_->execute(std::move(command)));
+    const auto name = command.name;
+    std::optional<Failure> refused;
+    try {
+        return wait_for(peer_->execute(std::move(command)));
+    } catch (const qemu::QmpFailure& failure) {
+        refused = qemu_says(failure);
+        if (failure.error_class() != "CommandNotFound")
+            throw Failure(*refused);
+    } catch (const Failure& failure) {
+        if (failure.code() != Errc::qemu_refused)
+            throw;
+        refused = failure; // by the daemon, which does not tell the class
+    }
+    throw with_the_nearest(*refused, name);
 }
 
-Failure QmpClient::explained(const qemu::QmpFailure& refused) {
-    auto failure = qemu_says(refused);
-    if (refused.error_class() != "CommandNotFound")
-        return failure;
+Failure QmpClient::with_the_nearest(Failure refused, const std::string& command) {
     std::vector<std::string> names;
     try {
-        const auto commands = execute(qemu::Command("query-commands"));
+        const auto commands = wait_for(peer_->execute(qemu::Command("query-commands")));
         for (const auto& each : commands.as_array())
             names.emplace_back(each.at("name").as_string());
     } catch (const std::exception&) { // gone, or none that tells: the refusal is what counts
-        return failure;
+        return refused;
     }
-    if (std::ranges::find(names, refused.command()) != names.end())
-        return failure; // it has it, and does not let it pass
-    const auto meant = nearest(refused.command(), names);
-    return failure.remedy(meant.empty() ? "query-commands lists those that it has"
+    if (std::ranges::find(names, command) != names.end())
+        return refused; // it has it, and does not let it pass
+    const auto meant = nearest(command, names);
+    return refused.remedy(meant.empty() ? "query-commands lists those that it has"
                                         : "did you mean " + meant + "?");
 }
 

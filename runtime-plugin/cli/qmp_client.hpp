@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "qemu/qmp/session.hpp"
 #include "runtime-plugin/cli/arguments.hpp"
+#include "runtime-plugin/cli/qmp_peer.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -25,24 +25,24 @@ class QmpClient {
   public:
     using Deadline = std::optional<std::chrono::steady_clock::time_point>;
 
-    /// Throws as Session::connect.
+    /// Of a socket. Throws as Session::connect.
     explicit QmpClient(const std::string& path);
+    /// What the command line names: qmp_socket(), or with --daemon a sandbox of kata-vfiod's.
+    /// Throws as those, and as DaemonQmp.
+    explicit QmpClient(const Arguments& arguments);
     ~QmpClient();
     QmpClient(const QmpClient&) = delete;
     QmpClient& operator=(const QmpClient&) = delete;
 
-    /// Throws QmpFailure, or Failure: qmp_timeout, qemu_gone, cancelled (a signal; QEMU goes on
-    /// with the command, its answer is dropped).
+    /// Throws Failure: qemu_refused (as qemu_says() has it; of a command that QEMU does not know,
+    /// with the one that was probably meant: it is asked for those it has), qmp_timeout, qemu_gone,
+    /// cancelled (a signal; QEMU goes on with the command, its answer is dropped).
     boost::json::value execute(qemu::Command command);
 
-    /// QEMU's refusal for people (qemu_says()); of a command that it does not know, with the one
-    /// that was probably meant: it is asked for those it has.
-    Failure explained(const qemu::QmpFailure& refused);
-
     /// Events are handed out while something is waited for.
-    void on_event(qemu::EventHandler handler) { session_->on_event(std::move(handler)); }
-    std::optional<Failure> lost() const { return session_->lost(); }
-    const qemu::Greeting& greeting() const { return session_->greeting(); }
+    void on_event(qemu::EventHandler handler) { peer_->on_event(std::move(handler)); }
+    std::optional<Failure> lost() const { return peer_->lost(); }
+    std::string qemu_version() const { return peer_->qemu_version(); }
 
     enum class Ended { done, deadline, signal };
     /// Runs the loop until `done`, asked after each thing that happened, is true.
@@ -50,14 +50,18 @@ class QmpClient {
     boost::asio::io_context& loop() noexcept { return loop_; }
 
   private:
+    struct Socket;
+
+    void connect(const std::string& path);
     void await_signal();
+    Failure with_the_nearest(Failure refused, const std::string& command);
     template <class Result>
     Result wait_for(boost::asio::awaitable<Result> operation);
 
     boost::asio::io_context loop_{1};
     boost::asio::signal_set signals_;
     bool signalled_ = false;
-    std::shared_ptr<qemu::Session> session_;
+    std::unique_ptr<QmpPeer> peer_; ///< after the loop, which it uses to its end
 };
 
 } // namespace kata_vfio::cli

@@ -85,7 +85,7 @@ class Shell {
     static unsigned char on_complete(EditLine* editor, int) { return self(editor).complete(); }
 
     void greet() {
-        io_.out << "connected to QEMU " << client_.greeting().version()
+        io_.out << "connected to QEMU " << client_.qemu_version()
                 << "; Tab completes, Ctrl-D ends\n"
                 << std::flush;
         try {
@@ -150,8 +150,6 @@ class Shell {
             history_.add(line);
             const auto value = client_.execute(std::move(*command));
             io_.out << (raw_ ? boost::json::serialize(value) : pretty_json(value)) << '\n';
-        } catch (const qemu::QmpFailure& refused) {
-            io_.err << failure_text(client_.explained(refused));
         } catch (const Failure& failure) {
             if (client_.lost())
                 throw;

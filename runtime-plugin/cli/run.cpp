@@ -208,18 +208,22 @@ void tell_unusable_configuration(const Arguments& arguments, Io& io) {
 
 int dispatch(const Arguments& arguments, Io& io) {
     tell_unusable_configuration(arguments, io);
-    if (arguments.verb == Verb::top)
+    switch (arguments.verb) { // these go to the daemon themselves
+    case Verb::top:
         return top(arguments, io);
+    case Verb::trace:
+        return trace(arguments, io);
+    case Verb::qmp:
+        return qmp(arguments, io);
+    case Verb::events:
+        return events(arguments, io);
+    default:
+        break;
+    }
     if (arguments.daemon.empty()) {
         switch (arguments.verb) {
         case Verb::check:
             return check(arguments, io);
-        case Verb::trace:
-            return trace(arguments, io);
-        case Verb::qmp:
-            return qmp(arguments, io);
-        case Verb::events:
-            return events(arguments, io);
         case Verb::config_check:
             return config_check(arguments, io);
         case Verb::config_enable:

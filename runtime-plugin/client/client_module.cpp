@@ -21,10 +21,13 @@
 #include <charconv>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <string_view>
 
 namespace kata_vfio {
 namespace {
@@ -36,9 +39,30 @@ struct Client {
     std::shared_ptr<grpc::Channel> channel;
     std::mutex mutex;
     std::condition_variable changed;
-    std::shared_ptr<grpc::ClientContext> streaming; ///< null when nobody reads
-    std::uint64_t seen = 0;                         ///< revision of the last event read
+    std::set<grpc::ClientContext*> running;
+    bool steps_are_read = false;
+    std::uint64_t seen = 0; ///< revision of the last event read
     bool stopped = false;
+};
+
+/// A context that stop() cancels.
+class Running {
+  public:
+    explicit Running(Client& client) : client_(client) {
+        const std::lock_guard lock(client_.mutex);
+        client_.running.insert(&context);
+    }
+    ~Running() {
+        const std::lock_guard lock(client_.mutex);
+        client_.running.erase(&context);
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+    grpc::ClientContext context;
+
+  private:
+    Client& client_;
 };
 
 /// Names each file of the API, so that their descriptors are linked and known to the pool.
@@ -80,7 +104,7 @@ void see_steps_of(Client& client, const grpc::ClientContext& call) {
     std::from_chars(found->second.begin(), found->second.end(), revision);
     std::unique_lock lock(client.mutex);
     client.changed.wait(
-        lock, [&] { return !client.streaming || client.stopped || client.seen >= revision; });
+        lock, [&] { return !client.steps_are_read || client.stopped || client.seen >= revision; });
 }
 
 json::object call(Client& client, const std::string& name, std::string_view request) {
@@ -92,12 +116,12 @@ json::object call(Client& client, const std::string& name, std::string_view requ
     const auto bytes = bytes_of(*input);
     grpc::GenericStub stub(client.channel);
     grpc::ByteBuffer answer;
-    grpc::ClientContext context;
+    Running running(client);
     std::promise<grpc::Status> done;
-    stub.UnaryCall(&context, "/kata_vfio.v1." + name, {}, &bytes, &answer,
+    stub.UnaryCall(&running.context, "/kata_vfio.v1." + name, {}, &bytes, &answer,
                    [&](grpc::Status status) { done.set_value(std::move(status)); });
     const auto status = done.get_future().get();
-    see_steps_of(client, context);
+    see_steps_of(client, running.context);
     if (!status.ok())
         throw rpc::failure_of(status);
     if (!output->ParseFromString(text_of(answer)))
@@ -144,32 +168,39 @@ void close(void* client) {
     delete static_cast<Client*>(client);
 }
 
-void call_and_tell(void* client, const char* method, const char* request, size_t length,
-                   kata_vfio_client_answer answer, void* user_data) {
+void tell_end(kata_vfio_client_answer end, void* user_data,
+              const std::function<json::object()>& work) {
     json::object told;
     int failed = 0;
     try {
-        told = call(*static_cast<Client*>(client), method, {request, length});
+        told = work();
     } catch (...) {
         failed = 1;
         told = plugin::failure_json(plugin::failure_from(std::current_exception()));
     }
     const auto text = json::serialize(told);
-    answer(user_data, failed, text.data(), text.size());
+    end(user_data, failed, text.data(), text.size());
+}
+
+void call_and_tell(void* client, const char* method, const char* request, size_t length,
+                   kata_vfio_client_answer answer, void* user_data) {
+    tell_end(answer, user_data, [&] {
+        return call(*static_cast<Client*>(client), method, {request, length});
+    });
 }
 
 void steps(void* opened, kata_vfio_client_message message, void* user_data) {
     auto& client = *static_cast<Client*>(opened);
-    const auto context = std::make_shared<grpc::ClientContext>();
+    Running running(client);
     {
         const std::lock_guard lock(client.mutex);
         if (client.stopped)
             return;
-        client.streaming = context;
+        client.steps_are_read = true;
     }
     v1::WatchRequest request;
     request.set_steps(true);
-    const auto stream = v1::Sandboxes::NewStub(client.channel)->Watch(context.get(), request);
+    const auto stream = v1::Sandboxes::NewStub(client.channel)->Watch(&running.context, request);
     v1::WatchResponse response;
     while (stream->Read(&response)) {
         const auto text =
@@ -182,8 +213,51 @@ void steps(void* opened, kata_vfio_client_message message, void* user_data) {
     }
     (void)stream->Finish();
     const std::lock_guard lock(client.mutex);
-    client.streaming.reset();
+    client.steps_are_read = false;
     client.changed.notify_all();
+}
+
+template <class Request, class Response>
+using StreamMethod = std::unique_ptr<grpc::ClientReader<Response>> (v1::Qmp::Stub::*)(
+    grpc::ClientContext*, const Request&);
+
+template <class Request, class Response>
+void follow(Client& client, StreamMethod<Request, Response> method, std::string_view text,
+            const std::function<void(const std::string&)>& message) {
+    Running running(client);
+    {
+        const std::lock_guard lock(client.mutex);
+        if (client.stopped)
+            throw Failure(Errc::cancelled, "cancelled before it began");
+    }
+    Request request;
+    rpc::fill(request, json::parse(text).as_object());
+    const auto stub = v1::Qmp::NewStub(client.channel);
+    const auto stream = (stub.get()->*method)(&running.context, request);
+    Response response;
+    while (stream->Read(&response))
+        message(json::serialize(rpc::to_json(response)));
+    if (const auto status = stream->Finish(); !status.ok())
+        throw rpc::failure_of(status);
+}
+
+void stream(void* opened, const char* method, const char* request, size_t length,
+            kata_vfio_client_message message, kata_vfio_client_answer end, void* user_data) {
+    auto& client = *static_cast<Client*>(opened);
+    const std::function<void(const std::string&)> tell = [&](const std::string& text) {
+        message(user_data, text.data(), text.size());
+    };
+    tell_end(end, user_data, [&]() -> json::object {
+        const std::string_view name = method, text{request, length};
+        if (name == "Qmp/Events")
+            follow<v1::EventsRequest, v1::EventsResponse>(client, &v1::Qmp::Stub::Events, text,
+                                                          tell);
+        else if (name == "Qmp/Trace")
+            follow<v1::TraceRequest, v1::TraceRecord>(client, &v1::Qmp::Stub::Trace, text, tell);
+        else
+            throw Failure(Errc::internal, "there is no stream " + std::string(name));
+        return {};
+    });
 }
 
 void stop(void* opened) {
@@ -191,8 +265,8 @@ void stop(void* opened) {
     const std::lock_guard lock(client.mutex);
     client.stopped = true;
     client.changed.notify_all();
-    if (client.streaming)
-        client.streaming->TryCancel();
+    for (auto* context : client.running)
+        context->TryCancel();
 }
 
 } // namespace
@@ -207,6 +281,7 @@ const struct kata_vfio_client_module kata_vfio_client_module = {
     kata_vfio::close,
     kata_vfio::call_and_tell,
     kata_vfio::steps,
+    kata_vfio::stream,
     kata_vfio::stop,
 };
 }

@@ -30,6 +30,12 @@ struct kata_vfio_client_module {
     /// [any-thread] Blocks: the steps of all calls (docs/service.md, Watch), after one message
     /// "{}" that says that nothing is missed from now on, until stop() or the connection's end.
     void (*steps)(void* client, kata_vfio_client_message message, void* user_data);
+    /// [any-thread] Blocks: a stream ("Qmp/Events", "Qmp/Trace") until the daemon ends it, or
+    /// stop(). Its end is told by `end`, with {} where it is none of a failure.
+    void (*stream)(void* client, const char* method, const char* request, size_t length,
+                   kata_vfio_client_message message, kata_vfio_client_answer end, void* user_data);
+    /// [any-thread] Ends all that runs: calls are answered with the failure cancelled, and streams
+    /// begun from now on end at once.
     void (*stop)(void* client);
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // kata-vfio --daemon prints what kata-vfio prints.
-#include "test/places/places.hpp"
-#include "test/service/service_world.hpp"
+#include "test/service/cli_world.hpp"
 
 #include <boost/json.hpp>
 #include <signal.h>
@@ -17,36 +16,6 @@ namespace kata_vfio::service_test {
 namespace {
 
 namespace json = boost::json;
-
-struct Printed {
-    int status = -1;
-    std::string out, err;
-};
-
-class Cli : public Service {
-  protected:
-    std::string command(const std::vector<std::string>& words, bool by_daemon) const {
-        std::string line = "KATA_VFIO_PLUGIN=" + std::string(test::library) + " " +
-                           std::string(test::binary_dir) + "/bin/kata-vfio";
-        if (by_daemon)
-            line += " --daemon " + address();
-        else
-            line += " --config " + config.string() + " --root " + root.path().string();
-        for (const auto& word : words)
-            line += " '" + word + "'";
-        return line;
-    }
-    Printed run(const std::vector<std::string>& words, bool by_daemon) const {
-        const auto out = directory / "out", err = directory / "err";
-        const int status = std::system(
-            (command(words, by_daemon) + " >" + out.string() + " 2>" + err.string()).c_str());
-        const auto content = [](const std::filesystem::path& file) {
-            std::ifstream in(file);
-            return std::string(std::istreambuf_iterator<char>(in), {});
-        };
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(out), content(err)};
-    }
-};
 
 const std::vector<std::vector<std::string>> life{
     {"gpus"},

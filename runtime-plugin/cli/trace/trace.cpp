@@ -62,6 +62,15 @@ qemu::WireHistory read_log(const Log& log) {
     }
 }
 
+Trace read_trace(const Arguments& arguments) {
+    const auto slow_us = arguments.slow_ms * 1000;
+    if (!arguments.daemon.empty())
+        return make_trace("sandbox " + arguments.subject, ask_wire_log(arguments), arguments.device,
+                          slow_us);
+    const auto log = find_log(arguments);
+    return make_trace(log.path.string(), read_log(log), arguments.device, slow_us);
+}
+
 /// Takes out what does not concern the device; the indexes of events follow.
 void keep_device(qemu::Timeline& timeline, const std::string& device) {
     std::map<std::size_t, std::size_t> moved;
@@ -113,9 +122,7 @@ Trace make_trace(std::string title, qemu::WireHistory history, const std::string
 }
 
 int trace(const Arguments& arguments, Io& io) {
-    const auto log = find_log(arguments);
-    const auto made =
-        make_trace(log.path.string(), read_log(log), arguments.device, arguments.slow_ms * 1000);
+    const auto made = read_trace(arguments);
     const auto& history = made.history;
     for (const auto& problem : history.problems)
         io.err << "kata-vfio: " << printable(problem) << '\n';

@@ -38,6 +38,10 @@ std::string trace_text(const Trace& trace);
 /// For programs (docs/json.md).
 boost::json::object trace_json(const Trace& trace);
 
+/// A sandbox's wire log as kata-vfiod reads it (Qmp.Trace). Throws Failure: invalid_argument for a
+/// file, which is of this host, and what the daemon told.
+qemu::WireHistory ask_wire_log(const Arguments& arguments);
+
 /// kata-vfio trace: prints it or writes the page, and returns the exit status.
 int trace(const Arguments& arguments, Io& io);
 
