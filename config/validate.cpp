@@ -282,7 +282,8 @@ std::optional<Finding> share_stays_the_share(const Configuration& c) {
     for (const auto& word : c.hypervisor.virtio_fs_extra_args) {
         bool taken =
             std::ranges::find(ours, std::string_view(word).substr(0, word.find('='))) != ours.end();
-        const auto options = word.starts_with("-o") ? word.substr(2) : word;
+        auto options = word.starts_with("-o") ? word.substr(2) : word;
+        std::erase(options, '\\'); // virtiofsd reads them without: \source is source
         for (const auto option : split(options, ','))
             taken = taken || trim(option).starts_with("source=");
         if (taken)
