@@ -44,6 +44,7 @@ class Agent {
         UniqueFd sync;
         std::string error;
         int error_number = 0;
+        std::uint32_t oom_kills = 0; ///< of its container, before it
     };
     struct DeviceWait {
         std::uint32_t request = 0;

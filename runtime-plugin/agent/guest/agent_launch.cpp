@@ -60,7 +60,9 @@ void Agent::add(std::uint32_t request, std::unique_ptr<Process> process, Launche
     if (launched.out)
         process->give_pipes(std::move(launched.in), std::move(launched.out),
                             std::move(launched.err));
-    launching_.push_back({request, process->number(), std::move(launched.sync), "", 0});
+    const auto container = containers_.find(process->container());
+    launching_.push_back({request, process->number(), std::move(launched.sync), "", 0,
+                          container == containers_.end() ? 0 : check_memory(container->second)});
     processes_[process->number()] = std::move(process);
 }
 
@@ -97,7 +99,7 @@ void Agent::finish_launch(std::list<Launching>::iterator launching) {
         if (error.empty()) {
             error = "the process ended before it ran";
             const auto found = containers_.find(container);
-            if (found != containers_.end() && check_memory(found->second) > 0)
+            if (found != containers_.end() && check_memory(found->second) > done.oom_kills)
                 error += "; of its container processes were ended for want of memory";
         }
         refuse(done.request, error, done.error_number);

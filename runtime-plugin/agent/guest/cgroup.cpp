@@ -107,7 +107,16 @@ Usage Cgroup::usage() const {
     used.memory = one("memory.current");
     used.anonymous = keyed(memory, "anon");
     used.file = keyed(memory, "file");
+    used.inactive_file = keyed(memory, "inactive_file");
     used.processes = one("pids.current");
+    used.faults = keyed(memory, "pgfault");
+    used.major_faults = keyed(memory, "pgmajfault");
+    // "max", or no controller.
+    const auto limit = [&](const char* file) {
+        return vfio::number_attribute(path_ / file).value_or(UINT64_MAX);
+    };
+    used.memory_limit = limit("memory.max");
+    used.process_limit = limit("pids.max");
     return used;
 }
 

@@ -13,7 +13,7 @@
 namespace kata_vfio::agent {
 
 /// Told in `hello`; a change that an older end can't read counts it up.
-inline constexpr int protocol_version = 4;
+inline constexpr int protocol_version = 5;
 /// virtio-serial's port's name, /sys/class/virtio-ports/*/name in the guest.
 inline constexpr std::string_view port_name = "kata-vfio.agent";
 /// The beginning of a word of the guest's kernel command line: the host's vsock port, in decimal,

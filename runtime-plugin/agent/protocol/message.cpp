@@ -311,10 +311,18 @@ json::object to_json(const DeviceReport& report) {
     return {{"driver", report.driver}, {"nodes", list(report.nodes)}};
 }
 json::object to_json(const Usage& usage) {
-    return {{"cpu_usec", usage.cpu_usec},       {"user_usec", usage.user_usec},
-            {"system_usec", usage.system_usec}, {"memory", usage.memory},
-            {"anonymous", usage.anonymous},     {"file", usage.file},
-            {"processes", usage.processes}};
+    return {{"cpu_usec", usage.cpu_usec},
+            {"user_usec", usage.user_usec},
+            {"system_usec", usage.system_usec},
+            {"memory", usage.memory},
+            {"anonymous", usage.anonymous},
+            {"file", usage.file},
+            {"inactive_file", usage.inactive_file},
+            {"processes", usage.processes},
+            {"faults", usage.faults},
+            {"major_faults", usage.major_faults},
+            {"memory_limit", usage.memory_limit},
+            {"process_limit", usage.process_limit}};
 }
 
 Request parse_request(std::string_view payload) {
@@ -348,8 +356,20 @@ DeviceReport parse_device_report(const json::object& value) {
 Usage parse_usage(const json::object& value) {
     const JsonReader in(value);
     const auto read = [&](std::string_view name) { return in.number(name, UINT64_MAX); };
-    return Usage{read("cpu_usec"),  read("user_usec"), read("system_usec"), read("memory"),
-                 read("anonymous"), read("file"),      read("processes")};
+    Usage used;
+    used.cpu_usec = read("cpu_usec");
+    used.user_usec = read("user_usec");
+    used.system_usec = read("system_usec");
+    used.memory = read("memory");
+    used.anonymous = read("anonymous");
+    used.file = read("file");
+    used.inactive_file = read("inactive_file");
+    used.processes = read("processes");
+    used.faults = read("faults");
+    used.major_faults = read("major_faults");
+    used.memory_limit = read("memory_limit");
+    used.process_limit = read("process_limit");
+    return used;
 }
 std::vector<std::uint32_t> parse_pids(const json::object& value) {
     return JsonReader(value).numbers("pids");

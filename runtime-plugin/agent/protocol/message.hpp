@@ -166,7 +166,11 @@ struct DeviceReport {
 struct Usage {
     std::uint64_t cpu_usec = 0, user_usec = 0, system_usec = 0;
     std::uint64_t memory = 0, anonymous = 0, file = 0;
+    std::uint64_t inactive_file = 0; ///< of `file`, what is given up first
     std::uint64_t processes = 0;
+    std::uint64_t faults = 0, major_faults = 0;
+    /// UINT64_MAX where there is none.
+    std::uint64_t memory_limit = UINT64_MAX, process_limit = UINT64_MAX;
 };
 
 std::string to_payload(const Request&);

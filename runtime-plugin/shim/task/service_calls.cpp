@@ -264,14 +264,20 @@ Service::Bytes Service::stats(std::string payload) {
             throw Error(Code::internal, std::string("the guest's answer: ") + wrong.what());
         }
         metrics.mutable_pids()->set_current(used.processes);
+        metrics.mutable_pids()->set_limit(used.process_limit);
         metrics.mutable_cpu()->set_usage_usec(used.cpu_usec);
         metrics.mutable_cpu()->set_user_usec(used.user_usec);
         metrics.mutable_cpu()->set_system_usec(used.system_usec);
-        metrics.mutable_memory()->set_usage(used.memory);
-        // As of a "max": containerd takes what is used from the limit, and 0 would go round.
-        metrics.mutable_memory()->set_usage_limit(of->spec.limits.memory.value_or(UINT64_MAX));
-        metrics.mutable_memory()->set_anon(used.anonymous);
-        metrics.mutable_memory()->set_file(used.file);
+        auto& memory = *metrics.mutable_memory();
+        memory.set_usage(used.memory);
+        // Of none it is the largest number: containerd takes what is used from the limit.
+        memory.set_usage_limit(used.memory_limit);
+        memory.set_anon(used.anonymous);
+        memory.set_file(used.file);
+        // What containerd takes from the usage for CRI's working set.
+        memory.set_inactive_file(used.inactive_file);
+        memory.set_pgfault(used.faults);
+        memory.set_pgmajfault(used.major_faults);
     }
     task::StatsResponse response;
     response.mutable_stats()->set_type_url(metrics.GetTypeName());

@@ -177,6 +177,35 @@ TEST(GuestCgroup, KillsForWantOfMemoryAreCounted) {
     EXPECT_EQ(oom_kills(""), 0u);
 }
 
+TEST(GuestCgroup, WhatItUsesAndMayUse) {
+    const TempDir dir;
+    fs::create_directories(dir.path() / "c");
+    dir.write("c/cpu.stat", "usage_usec 30\nuser_usec 20\nsystem_usec 10\n");
+    dir.write("c/memory.stat", "anon 1\nfile 2\ninactive_file_x 7\ninactive_file 3\npgfault 4\n"
+                               "pgmajfault 5\n");
+    dir.write("c/memory.current", "4096\n");
+    dir.write("c/memory.max", "max\n");
+    dir.write("c/pids.current", "6\n");
+    dir.write("c/pids.max", "100\n");
+    const auto used = Cgroup(dir.path(), "c").usage();
+    EXPECT_EQ(used.cpu_usec, 30u);
+    EXPECT_EQ(used.user_usec, 20u);
+    EXPECT_EQ(used.system_usec, 10u);
+    EXPECT_EQ(used.memory, 4096u);
+    EXPECT_EQ(used.anonymous, 1u);
+    EXPECT_EQ(used.file, 2u);
+    EXPECT_EQ(used.inactive_file, 3u);
+    EXPECT_EQ(used.faults, 4u);
+    EXPECT_EQ(used.major_faults, 5u);
+    EXPECT_EQ(used.memory_limit, UINT64_MAX);
+    EXPECT_EQ(used.processes, 6u);
+    EXPECT_EQ(used.process_limit, 100u);
+    // As the host reads it.
+    EXPECT_EQ(to_json(parse_usage(to_json(used))), to_json(used));
+    // A kernel without the controllers.
+    EXPECT_EQ(Cgroup(dir.path(), "none").usage().memory_limit, UINT64_MAX);
+}
+
 TEST(GuestCgroup, ALimitThatIsNotTakenIsAnError) {
     const TempDir dir;
     const Cgroup group(dir.path(), "c1");
