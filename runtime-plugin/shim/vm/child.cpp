@@ -2,12 +2,11 @@
 #include "runtime-plugin/shim/vm/child.hpp"
 
 #include "config/base/failure.hpp"
-#include "config/base/file.hpp"
-#include "config/base/text.hpp"
 #include "runtime-plugin/kernel/capability_sets.hpp"
 #include "runtime-plugin/kernel/system_error.hpp"
 #include "vfio/host_root.hpp"
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -93,24 +93,49 @@ std::string how(int status) {
 
 } // namespace
 
-std::string last_words(const std::filesystem::path& log) {
-    std::string text;
-    try {
-        text = read_file(log).value_or("");
-    } catch (const Failure&) {
+/// What it says, on its way to its log: as it comes, and all that is left at its end.
+struct Child::Words {
+    Words(asio::io_context& io, UniqueFd from, const std::filesystem::path& to)
+        : pipe(io, from.release()), log(to) {
+        pipe.non_blocking(true);
     }
-    return std::string(trim(text.size() > 1000 ? text.substr(text.size() - 1000) : text));
-}
+
+    static awaitable<void> collect(std::shared_ptr<Words> self) {
+        for (;;) {
+            const auto [error, count] = co_await self->pipe.async_read_some(
+                asio::buffer(self->bytes), asio::as_tuple(asio::use_awaitable));
+            if (error)
+                co_return;
+            self->log.append({self->bytes.data(), count});
+        }
+    }
+    /// Not to its end: a process of the program's own may have it open, and live on.
+    void take_rest() {
+        boost::system::error_code error;
+        for (;;) {
+            const auto count = pipe.read_some(asio::buffer(bytes), error);
+            if (error)
+                return;
+            log.append({bytes.data(), count});
+        }
+    }
+
+    asio::posix::stream_descriptor pipe;
+    ChildLog log;
+    std::array<char, 4096> bytes{};
+};
 
 Child::Child(asio::io_context& io, const Plan& plan) : ended_(io) {
-    const UniqueFd file(::open(plan.log.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
-    if (!file)
-        throw host_failure(errno, "can't write " + plan.log.native());
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+        throw Failure(Errc::internal, "can't start " + plan.words[0]).sys(errno);
+    UniqueFd said(ends[1]);
+    const auto words = std::make_shared<Words>(io, UniqueFd(ends[0]), plan.log);
     const pid_t pid = ::fork();
     if (pid < 0)
         throw Failure(Errc::internal, "can't start " + plan.words[0]).sys(errno);
     if (pid == 0)
-        in_child(plan, file.get());
+        in_child(plan, said.get());
     pid_ = pid;
     pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd_) {
@@ -119,7 +144,8 @@ Child::Child(asio::io_context& io, const Plan& plan) : ended_(io) {
         ::waitpid(pid_, nullptr, 0);
         throw Failure(Errc::internal, "can't watch " + plan.words[0]).sys(reason);
     }
-    asio::co_spawn(io, watch(io, ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0), pid_, ended_),
+    asio::co_spawn(io, Words::collect(words), asio::detached);
+    asio::co_spawn(io, watch(io, ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0), pid_, ended_, words),
                    asio::detached);
 }
 
@@ -130,14 +156,16 @@ Child::~Child() {
     ::waitpid(pid_, nullptr, 0);
 }
 
-awaitable<void> Child::watch(asio::io_context& io, int pidfd, pid_t pid,
-                             Future<std::string> ended) {
+awaitable<void> Child::watch(asio::io_context& io, int pidfd, pid_t pid, Future<std::string> ended,
+                             std::shared_ptr<Words> words) {
     asio::posix::stream_descriptor process(io, pidfd);
     co_await process.async_wait(asio::posix::stream_descriptor::wait_read,
                                 asio::as_tuple(asio::use_awaitable));
     int status = 0;
     // ECHILD: the destructor was quicker.
     const bool known = ::waitpid(pid, &status, 0) == pid;
+    words->take_rest();
+    words->pipe.close();
     ended.set(known ? how(status) : "killed");
 }
 

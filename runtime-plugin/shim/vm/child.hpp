@@ -4,10 +4,12 @@
 #include "config/base/unique_fd.hpp"
 #include "runtime-plugin/shim/future.hpp"
 #include "runtime-plugin/shim/vm/cgroup.hpp"
+#include "runtime-plugin/shim/vm/child_log.hpp"
 #include "runtime-plugin/shim/vm/qemu_user.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +22,7 @@ class Child {
   public:
     struct Plan {
         std::vector<std::string> words;     ///< the program first
-        std::filesystem::path log;          ///< its words, appended
+        std::filesystem::path log;          ///< its words, appended (ChildLog)
         std::vector<int> kept;              ///< descriptors that it is to have, by the same numbers
         std::uint64_t memlock = 0;          ///< RLIMIT_MEMLOCK, at least
         std::uint64_t capabilities = 0;     ///< all that it, as root, may have
@@ -40,8 +42,10 @@ class Child {
     void kill() noexcept;
 
   private:
+    struct Words;
     static boost::asio::awaitable<void> watch(boost::asio::io_context& io, int pidfd, pid_t pid,
-                                              Future<std::string> ended);
+                                              Future<std::string> ended,
+                                              std::shared_ptr<Words> words);
 
     pid_t pid_ = 0;
     UniqueFd pidfd_;
@@ -50,8 +54,5 @@ class Child {
 
 /// Child::ended() of a program that had nothing to complain of.
 inline constexpr std::string_view ended_well = "exit status 0";
-
-/// The end of a log, for a text; "" when it can't be read.
-std::string last_words(const std::filesystem::path& log);
 
 } // namespace kata_vfio::shim

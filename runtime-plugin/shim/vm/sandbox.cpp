@@ -34,6 +34,10 @@ namespace {
 /// For QEMU to be gone after the guest was told to switch off: measured below half a second.
 constexpr milliseconds patience{3000};
 
+ttrpc::Error stopped_early() {
+    return {ttrpc::Code::unavailable, "the sandbox was stopped before it was up"};
+}
+
 } // namespace
 
 Sandbox::Sandbox(asio::io_context& io, vfio::HostRoot root, Place place, std::string config_path)
@@ -68,14 +72,18 @@ awaitable<void> Sandbox::boot(const oci::Spec& spec,
     for (const auto& warning : configuration_.warnings)
         log_warning("configuration", {{"text", warning.str()}});
     std::exception_ptr failed;
+    booting_ = true;
     try {
         co_await start_machine(spec);
     } catch (...) {
         failed = std::current_exception();
     }
+    booting_ = false;
+    if (stopping_) // whatever came of it
+        failed = std::make_exception_ptr(stopped_early());
     if (failed) {
-        stopping_ = true;
-        log_console();
+        if (!std::exchange(stopping_, true))
+            log_console();
         co_await tear_down();
         std::rethrow_exception(failed);
     }
@@ -104,6 +112,8 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     }
     if (machine.virtio_fs)
         co_await serve_share(machine, opened);
+    if (stopping_)
+        throw stopped_early();
     const auto vsock = open_vsock(machine);
     const auto user = machine.user;
     UniqueFd port;
@@ -283,6 +293,14 @@ awaitable<void> Sandbox::stop() {
         co_return;
     }
     stopping_ = true;
+    if (booting_) {
+        // What has been started is in the hands of boot(), which goes no further, and gives it
+        // back.
+        if (qemu_)
+            qemu_->kill();
+        co_await down_.wait();
+        co_return;
+    }
     if (std::exchange(running_, false)) {
         try {
             agent::Call call = agent::PowerOff();

@@ -103,10 +103,10 @@ class Sandbox {
     /// Guest addresses of the devices that the pod itself asked for: every container has them.
     std::vector<std::string> own_addresses_;
     HostCgroup cgroup_;
-    bool running_ = false, stopping_ = false;
+    bool booting_ = false, running_ = false, stopping_ = false;
     std::string end_;
-    /// Set by tear_down(), of which there is one: that of a failed boot, of the machine's death, or
-    /// of stop().
+    /// Set by tear_down(), of which there is one: that of a boot that failed or was stopped, of the
+    /// machine's death, or of stop().
     Future<bool> down_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::function<void(const std::string&)> on_death_;

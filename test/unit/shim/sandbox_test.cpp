@@ -2,14 +2,28 @@
 #include "runtime-plugin/shim/vm/sandbox.hpp"
 
 #include "config/base/failure.hpp"
+#include "config/base/file.hpp"
+#include "config/base/unique_fd.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
+#include "test/places/places.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <optional>
+#include <string>
 
 namespace kata_vfio::shim {
 namespace {
@@ -56,6 +70,70 @@ TEST_F(SandboxEnd, IsNotFollowedByABoot) {
     const auto refused = run(sandbox.boot(spec, [](const std::string&) {}));
     ASSERT_NE(refused, nullptr);
     EXPECT_THROW(std::rethrow_exception(refused), ttrpc::Error);
+}
+
+// Of the waits of a boot the one in which there is no QEMU yet whose end would end it.
+TEST_F(SandboxEnd, WhileItsFileServerIsAskedWhatItIs) {
+    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0)
+        GTEST_SKIP() << "only root mounts";
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    const auto file = [&](const char* name, const std::string& text) {
+        const auto path = host.path() / name;
+        write_atomically(path, text);
+        ::chmod(path.c_str(), 0755);
+        return path.native();
+    };
+    const auto asked = host.path() / "asked", answer = host.path() / "answer",
+               began = host.path() / "began";
+    for (const auto& fifo : {asked, answer})
+        ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    const auto server =
+        file("virtiofsd", "#!/bin/sh\n[ \"$1\" = --version ] || exit 0\necho >" + asked.native() +
+                              "\nread -r word <" + answer.native() + "\necho virtiofsd 1.13.2\n");
+    const auto qemu = file("qemu", "#!/bin/sh\ntouch " + began.native() + "\n");
+    file("configuration.toml", "[hypervisor.qemu]\npath = \"" + qemu + "\"\nkernel = \"" +
+                                   file("kernel", "x") + "\"\ninitrd = \"" + file("initrd", "x") +
+                                   "\"\nmachine_type = \"pc\"\nmachine_accelerators = "
+                                   "\"accel=tcg\"\nhotplug_vfio_on_root_bus = true\nshared_fs = "
+                                   "\"virtio-fs\"\nvirtio_fs_daemon = \"" +
+                                   server + "\"\n[vfio]\nstate_dir = \"" +
+                                   (host.path() / "state").native() + "\"\n");
+    std::filesystem::create_symlink("/proc", host.path() / "proc"); // what is mounted
+    place.make();
+    ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
+
+    std::exception_ptr refused;
+    bool stopped = false;
+    const oci::Spec spec;
+    // For both, so that opening them waits for nobody.
+    asio::posix::stream_descriptor is_asked(io, ::open(asked.c_str(), O_RDWR | O_NONBLOCK));
+    const UniqueFd to(::open(answer.c_str(), O_RDWR | O_CLOEXEC));
+    asio::co_spawn(io, sandbox.boot(spec, [](const std::string&) {}),
+                   [&](const std::exception_ptr& error) {
+                       refused = error;
+                       is_asked.cancel();
+                   });
+    char byte = 0;
+    is_asked.async_read_some(asio::buffer(&byte, 1), [&](boost::system::error_code error, auto) {
+        if (error)
+            return;
+        asio::co_spawn(io, sandbox.stop(),
+                       [&](const std::exception_ptr& wrong) { stopped = !wrong; });
+        asio::post(io, [&] {
+            EXPECT_FALSE(stopped) << "the boot is under way";
+            EXPECT_EQ(::write(to.get(), "\n", 1), 1);
+        });
+    });
+    io.run();
+    EXPECT_TRUE(stopped);
+    ASSERT_NE(refused, nullptr);
+    try {
+        std::rethrow_exception(refused);
+    } catch (const std::exception& error) {
+        EXPECT_STREQ(error.what(), "the sandbox was stopped before it was up");
+    }
+    EXPECT_FALSE(std::filesystem::exists(began)) << "QEMU was started";
+    EXPECT_FALSE(sandbox.running());
 }
 
 } // namespace
