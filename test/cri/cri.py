@@ -10,6 +10,7 @@
     cri.py status CONTAINER-ID                     created, running, exited or unknown, and exit code
     cri.py reason CONTAINER-ID                     CRI's word for why it is so: Completed, Error, OOMKilled
     cri.py memory CONTAINER-ID BYTES               UpdateContainerResources
+    cri.py stats CONTAINER-ID                      ContainerStats: nanoseconds, and bytes
     cri.py exec CONTAINER-ID CMD...                ExecSync; its output and exit status
     cri.py stop CONTAINER-ID SECONDS | remove CONTAINER-ID
     cri.py stop-pod POD-ID | remove-pod POD-ID
@@ -126,6 +127,13 @@ class Client:
         request = self.m.UpdateContainerResourcesRequest(container_id=container, linux=limits)
         self.call("UpdateContainerResources", request, self.m.Empty)
 
+    def stats(self, container):
+        request = self.m.ContainerStatsRequest(container_id=container)
+        stats = self.call("ContainerStats", request, self.m.ContainerStatsResponse).stats
+        for name, value in (("cpu", stats.cpu.usage_core_nano_seconds), ("usage", stats.memory.usage_bytes),
+                            ("working-set", stats.memory.working_set_bytes), ("available", stats.memory.available_bytes)):
+            print(name, value.value)
+
     def exec(self, container, *command):
         request = self.m.ExecSyncRequest(container_id=container, cmd=command, timeout=60)
         answer = self.call("ExecSync", request, self.m.ExecSyncResponse)
@@ -147,7 +155,7 @@ class Client:
         self.call("RemovePodSandbox", self.m.PodSandboxRequest(pod_sandbox_id=pod), self.m.Empty)
 
 
-VERBS = {"run-pod", "run", "pods", "status", "reason", "memory", "exec", "stop", "remove", "stop-pod", "remove-pod"}
+VERBS = {"run-pod", "run", "pods", "status", "reason", "memory", "stats", "exec", "stop", "remove", "stop-pod", "remove-pod"}
 
 
 def main(words):
