@@ -57,14 +57,19 @@ need_space() { # FOLDER MEGABYTES WHAT-FOR
 }
 
 # The build tree that the words mean, into $tree, with what setup wrote into it: source_tree,
-# source_origin, source_hash, kernel_version.
+# source_origin, source_hash, kernel_version, config_version.
 find_tree() {
-    local found
+    local found=() folder name wanted configs
+    configs=$(<"$here/config-version")
     find_work
     if [[ -n $version ]]; then
-        # Debian's revision is not in the tree's name.
-        mapfile -t found < <(cd "$work/build" 2>/dev/null && printf '%s\n' * |
-            grep -E -- "^${version%%-*}(\.[0-9.]+)?[^-]*-$(<"$here/config-version")$suffix\$")
+        # Debian's revision is not in the tree's name. 6.1 is 6.1.192, and is not 6.12.
+        wanted=${version%%-*}
+        for folder in "$work/build/"*"-$configs$suffix"; do
+            name=${folder##*/}
+            name=${name%"-$configs$suffix"}
+            [[ $name != "$wanted" && $name != "$wanted"[.~+-]* ]] || found+=("${folder##*/}")
+        done
         ((${#found[@]} <= 1)) || die "-v $version means several trees, say which: ${found[*]}"
         tree=${found[0]:+$work/build/${found[0]}}
     else
@@ -74,14 +79,19 @@ find_tree() {
         die "there is no tree${version:+ of $version} in $work/build: run $program -g intel${version:+ -v $version}${build_type:+ -t $build_type} setup first"
     # shellcheck source=/dev/null
     . "$tree/setup.env"
-    [[ -d $source_tree ]] || die "the source $source_tree is gone: run setup -f again"
+    # A tree's name says which configuration it is of, so one of a former configuration can only be removed.
+    [[ $config_version == "$configs" || $verb == clean ]] ||
+        die "$tree is set up for configuration $config_version, and the fragments are $configs now: run $program -g intel${build_type:+ -t $build_type} setup"
+    [[ -d $source_tree || $verb == clean ]] || die "the source $source_tree is gone: run setup -f again"
     release=$kernel_version-$config_version$suffix
 }
 
 clean_tree() {
     take_work
     find_tree
-    rm -rf "$tree" "$work/build/${suffix#-}.current"
+    # The link may be another tree's, with -v.
+    [[ ! $work/build/${suffix#-}.current -ef $tree ]] || rm "$work/build/${suffix#-}.current"
+    rm -rf "$tree"
     note "removed $tree"
     [[ $force == yes ]] || return 0
     # A tree that was given with --source is not ours.

@@ -8,7 +8,6 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-import stub_tree  # noqa: E402
 from workshop import sha256, Workshop  # noqa: E402
 
 
@@ -49,7 +48,8 @@ class GuestKernel(Workshop):
 
     def test_dirty_and_changed_sources_are_refused(self):
         words = self.setup_words()
-        (self.source / "Makefile").write_text(stub_tree.MAKEFILE + "# changed\n")
+        with open(self.source / "Makefile", "a") as file:
+            file.write("# changed\n")
         self.refuse(*words, "setup", says=["is not what --sha256 says (changed?)", self.tree_sum()])
         self.set_up()
         (self.source / "Kconfig").write_text((self.source / "Kconfig").read_text())
@@ -78,6 +78,15 @@ class GuestKernel(Workshop):
     def test_no_space_is_said_before_anything_is_begun(self):
         self.refuse(*self.setup_words(), "setup", says=["MB free", "needs 999999999 MB", "-w"], KATA_VFIO_GUEST_KERNEL_NEEDS_MB="999999999")
         self.assertFalse(self.built("setup.env").exists())
+
+    def test_no_space_to_build_or_install_is_said(self):
+        self.set_up()
+        full = {"KATA_VFIO_GUEST_KERNEL_NEEDS_MB": "999999999"}
+        self.refuse("build", says=[f"{self.work} has ", "MB free, the build needs 999999999 MB", "-w"], **full)
+        self.assertFalse(self.built("vmlinux").exists())
+        self.succeed("build")
+        self.refuse("-d", self.folder / "root", "install", says=[f"{self.installed()} has ", "MB free, the kernel needs 999999999 MB"], **full)
+        self.assertEqual(os.listdir(self.installed()), [])
 
     def test_full_disk_while_unpacking_is_said_and_gone_on_from(self):
         (self.source / "large").write_bytes(os.urandom(1 << 20))
@@ -115,6 +124,12 @@ class GuestKernel(Workshop):
     def test_work_folder_that_make_can_not_have(self):
         self.work = self.folder / "with space"
         self.refuse(*self.setup_words(), "setup", says=["has white space or a colon in its name"])
+
+    def test_work_folder_that_can_not_be_written(self):
+        # Root may write everywhere, but not below a file.
+        (self.folder / "file").write_text("")
+        self.work = self.folder / "file/work"
+        self.refuse(*self.setup_words(), "setup", says=[f"can't write the work folder {self.work}: give one you own with -w"])
 
 
 if __name__ == "__main__":

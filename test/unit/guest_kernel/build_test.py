@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from workshop import FRAGMENTS, SCRIPT, sha256, Workshop  # noqa: E402
+from workshop import FRAGMENTS, sha256, Workshop  # noqa: E402
 
 
 class GuestKernel(Workshop):
@@ -79,17 +79,8 @@ class GuestKernel(Workshop):
 
     def start_build(self, stderr=subprocess.PIPE):
         """A build that reads from a gate in its midst, and the gate."""
-        gate = self.folder / "gate"
-        os.mkfifo(gate)
-        process = subprocess.Popen(
-            [SCRIPT, "-g", "intel", "-w", self.work, "build"],
-            env={**self.environment, "STUB_GATE": str(gate)},
-            stdin=subprocess.DEVNULL,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,
-        )
-        return process, gate
+        gate = self.gate()
+        return self.start("build", stderr=stderr, STUB_GATE=str(gate)), gate
 
     def test_interrupted_build_goes_on(self):
         self.set_up()

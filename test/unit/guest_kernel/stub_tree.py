@@ -10,24 +10,27 @@ import pathlib
 import re
 
 MAKEFILE = """\
-VERSION = 6
-PATCHLEVEL = 1
-SUBLEVEL = 192
+VERSION = @MAJOR@
+PATCHLEVEL = @MINOR@
+SUBLEVEL = @PATCH@
 EXTRAVERSION =
 NAME = Miniature
 
 src := $(CURDIR)
 allnoconfig:
+	$(if $(STUB_CONFIG_GATE),@cat $(STUB_CONFIG_GATE))
+	$(if $(STUB_CONFIG_FAILS),@echo 'Kconfig:1: syntax error'; exit 1)
 	python3 -I $(src)/tools/kconfig.py $(src) $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)
 bzImage:
 	$(if $(STUB_GATE),@echo '  CC      gate.o'; cat $(STUB_GATE))
-	@python3 -I $(src)/tools/link.py $(O)
+	@python3 -I $(src)/tools/link.py $(O) $(VERSION).$(PATCHLEVEL).$(SUBLEVEL)
 """
 
 MERGE_CONFIG = """\
 #!/bin/sh
 # -m -O DIRECTORY FRAGMENT...
 [ "$1" = -m ] && [ "$2" = -O ] || exit 1
+[ -z "$STUB_MERGE_FAILS" ] || { echo 'The merge file is not there.' >&2; exit 1; }
 into=$3
 shift 3
 cat "$@" >"$into/.config"
@@ -65,10 +68,10 @@ with open(final, 'w') as file:
 
 LINK = r"""
 import glob, gzip, os, re, struct, subprocess, sys
-tree = sys.argv[1]
+tree, number = sys.argv[1:]
 config = open(f'{tree}/.config', 'rb').read()
 # scripts/setlocalversion: the text of each file of that name goes into the kernel's own.
-version = '6.1.192' + ''.join(open(name).read().strip() for name in sorted(glob.glob(f'{tree}/localversion*')))
+version = number + ''.join(open(name).read().strip() for name in sorted(glob.glob(f'{tree}/localversion*')))
 version += re.search(rb'^CONFIG_LOCALVERSION="(.*)"$', config, re.M)[1].decode()
 os.makedirs(f'{tree}/include/config', exist_ok=True)
 open(f'{tree}/include/config/kernel.release', 'w').write(version + '\n')
@@ -94,8 +97,10 @@ for path, data, step in ((elf_path, elf, 'LD      vmlinux'), (image_path, bytes(
         print(f'  {step}', flush=True)
         open(path, 'wb').write(data)
 built_in = b'CONFIG_DRM_I915=y' in config
-open(f'{tree}/modules.builtin.modinfo', 'wb').write(b'virtio.license=GPL\0' + (b'i915.license=MIT\0' if built_in else b''))
-# As 6.1 has it: no alias of a built-in driver is written down, its table is in the object.
+information = b'virtio.license=GPL\0' + (b'i915.license=MIT\0' if built_in else b'')
+# From 6.17 on; before that no alias of a built-in driver is written down, and its table in the object is all there is.
+information += b''.join(b'i915.alias=%s\0' % alias.encode() for alias in os.environ.get('STUB_ALIASES', '').split())
+open(f'{tree}/modules.builtin.modinfo', 'wb').write(information)
 os.makedirs(f'{tree}/drivers/gpu/drm/i915', exist_ok=True)
 table = '''static const struct id { unsigned vendor, device, subvendor, subdevice, class, mask; unsigned long data, only; }
 __attribute__((used)) pciidlist[] = { { 0x8086, 0x1602, ~0u, ~0u }, { 0x8086, %s, ~0u, ~0u }, { 0 } };''' % os.environ.get('STUB_GPU', '0x1616')
@@ -112,11 +117,14 @@ def options_of(fragments):
     return names
 
 
-def make(where, fragments):
-    """The source in folder `where`, with every option of the fragments."""
+def make(where, fragments, version="6.1.192"):
+    """The source of that Linux in folder `where`, with every option of the fragments."""
     where = pathlib.Path(where)
+    makefile = MAKEFILE
+    for word, number in zip(("@MAJOR@", "@MINOR@", "@PATCH@"), version.split(".")):
+        makefile = makefile.replace(word, number)
     for name, text in {
-        "Makefile": MAKEFILE,
+        "Makefile": makefile,
         "scripts/kconfig/merge_config.sh": MERGE_CONFIG,
         "tools/kconfig.py": KCONFIG,
         "tools/link.py": LINK,

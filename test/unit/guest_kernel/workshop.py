@@ -34,6 +34,7 @@ class Workshop(unittest.TestCase):
 
     # No file may grow beyond that many bytes: to a program it is as a full disk is.
     file_limit = None
+    script = SCRIPT
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guest-kernel-"))
@@ -52,7 +53,7 @@ class Workshop(unittest.TestCase):
 
     def run_script(self, *words, **environment):
         return subprocess.run(
-            [SCRIPT, "-g", "intel", "-w", self.work, *words],
+            [self.script, "-g", "intel", "-w", self.work, *words],
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -77,11 +78,49 @@ class Workshop(unittest.TestCase):
         command = "find . -path ./.git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
         return subprocess.check_output(command, shell=True, text=True, cwd=source or self.source).split()[0]
 
-    def setup_words(self):
-        return ("--source", self.source, "--sha256", self.tree_sum())
+    def setup_words(self, source=None):
+        source = source or self.source
+        return ("--source", source, "--sha256", self.tree_sum(source))
 
     def set_up(self, *words):
         return self.succeed(*self.setup_words(), *words, "setup")
+
+    def set_up_version(self, version, *words):
+        """A tree of another Linux, and its folder."""
+        source = stub_tree.make(self.folder / f"linux-{version}", FRAGMENTS, version)
+        self.succeed(*self.setup_words(source), *words, "setup")
+        return self.work / "build" / RELEASE.replace("6.1.192", version)
+
+    def fragments_without(self, *lines):
+        """A folder with ours, less those lines."""
+        copy = shutil.copytree(FRAGMENTS, self.folder / "fragments")
+        for path in copy.glob("*.conf"):
+            path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line not in lines))
+        return copy
+
+    def raise_config_version(self):
+        """From now on it is a checkout whose config-version is one higher."""
+        copy = shutil.copytree(SCRIPT.parent, self.folder / "checkout")
+        (copy / "config-version").write_text(f"{int(CONFIG_VERSION) + 1}\n")
+        self.script = copy / "build-kernel.sh"
+
+    def start(self, *words, stderr=subprocess.PIPE, **environment):
+        """What run_script() runs, begun in a process group of its own."""
+        return subprocess.Popen(
+            [self.script, "-g", "intel", "-w", self.work, *words],
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+
+    def gate(self):
+        """Who opens it for reading waits until it is opened for writing here."""
+        path = self.folder / "gate"
+        os.mkfifo(path)
+        return path
 
     def built(self, name):
         return self.work / "build" / RELEASE / {"vmlinuz": "arch/x86/boot/bzImage"}.get(name, name)
