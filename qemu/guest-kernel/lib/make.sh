@@ -25,9 +25,9 @@ build_tree() {
     need_space "$work" 700 "the build"
     list_fragments
     if [[ $source_tree == "$work"/source/* ]]; then
-        refuse_changed "$source_tree" "$source_tree.origin" "setup -f unpacks it again"
+        refuse_changed "$source_tree" "$source_tree.files" "$source_tree.origin" "setup -f unpacks it again"
     else
-        refuse_changed "$source_tree" "$tree/setup.env" "setup -f with its new --sha256 begins again"
+        refuse_changed "$source_tree" "$tree/source.files" "$tree/setup.env" "setup with its --sha256 proves it again, with another one -f begins again"
     fi
     [[ $(fragments_sum) == "$(<"$tree/fragments.sum")" ]] || {
         note "the fragments changed: making the .config again"

@@ -3,6 +3,7 @@
 # Where things are kept. Below the work folder:
 #   download/                         Debian's packages
 #   source/NAME, source/NAME.origin   an unpacked source and what it is (source.sh)
+#   source/NAME.files                 its files; of a source that was given: source.files in the build tree
 #   build/VERSION-CONFIG-intel-gpu    a build tree; setup writes its setup.env last
 #   build/intel-gpu.current           link to the tree that setup made last
 #   ccache/                           compiled files, when ccache is installed
@@ -96,7 +97,7 @@ clean_tree() {
     [[ $force == yes ]] || return 0
     # A tree that was given with --source is not ours.
     if [[ $source_tree == "$work"/source/* ]]; then
-        rm -rf "$source_tree" "$source_tree.origin"
+        rm -rf "$source_tree" "$source_tree.origin" "$source_tree.files"
         note "removed $source_tree"
     fi
     rm -rf "$work/download" "$work/ccache"

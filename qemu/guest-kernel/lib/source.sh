@@ -25,6 +25,7 @@ setup_tree() {
         # shellcheck source=/dev/null
         [[ $(. "$tree/setup.env" && printf '%s' "$source_hash") == "$source_hash" ]] ||
             die "$tree is set up from $(. "$tree/setup.env" && printf '%s' "$source_origin"), not from $source_origin: -f begins again with the latter"
+        keep_given_files
         ln -sfn "${tree##*/}" "$work/build/${suffix#-}.current"
         note "$tree is set up already (from $source_origin); -f begins again"
         return
@@ -33,6 +34,7 @@ setup_tree() {
     rm -rf "$tree"
     mkdir -p "$tree"
     merge_fragments
+    keep_given_files
     printf '%s=%q\n' source_tree "$source_tree" source_origin "$source_origin" source_hash "$source_hash" \
         kernel_version "$kernel_version" config_version "$config_version" >"$tree/setup.env.new"
     mv "$tree/setup.env.new" "$tree/setup.env"
@@ -49,11 +51,27 @@ version_of() { # SOURCE
         END { printf "%s.%s.%s%s\n", v["VERSION"], v["PATCHLEVEL"], v["SUBLEVEL"], v["EXTRAVERSION"] }' "$1/Makefile"
 }
 
-# Files of an unpacked source that are younger than its stamp: somebody was at work in it.
-refuse_changed() { # SOURCE STAMP REMEDY
+# Each file's name, size, time and, of a link, where to: what can be had without reading them all. An edit that
+# keeps the size and sets the time back is not seen.
+list_files() { # SOURCE
+    (cd "$1" && find . -path ./.git -prune -o ! -type d ! -name '.tmp.config.*' -printf '%P\t%s\t%T@\t%l\n' | sort)
+}
+
+# The first file of a source that is not as it was listed; of a source without a list, from before there were
+# lists, one that is younger than its stamp.
+changed_file() { # SOURCE LIST STAMP
+    if [[ -e $2 ]]; then
+        list_files "$1" | comm -3 - "$2" | awk -F '\t' 'NR == 1 { print ($1 != "" ? $1 : $2) }'
+    else
+        find "$1" -path "$1/.git" -prune -o -type f -newer "$3" ! -name '.tmp.config.*' -printf '%P\n' -quit
+    fi
+}
+
+# Somebody was at work in it, or took something away.
+refuse_changed() { # SOURCE LIST STAMP REMEDY
     local changed
-    changed=$(find "$1" -type f -newer "$2" ! -name '.tmp.config.*' -print -quit)
-    [[ -z $changed ]] || die "the source was changed after it was proved: $changed. $3"
+    changed=$(changed_file "${@:1:3}")
+    [[ -z $changed ]] || die "the source was changed after it was proved: $1/$changed. $4"
 }
 
 # --- Debian's package
@@ -97,11 +115,12 @@ choose_debian() {
 }
 
 refuse_changed_or_unpack_again() {
-    if [[ $force == yes ]] && [[ -n $(find "$source_tree" -type f -newer "$source_tree.origin" -print -quit) ]]; then
+    local known=("$source_tree" "$source_tree.files" "$source_tree.origin")
+    if [[ $force == yes && -n $(changed_file "${known[@]}") ]]; then
         note "the source was changed after it was unpacked: unpacking it again"
         return 1
     fi
-    refuse_changed "$source_tree" "$source_tree.origin" "setup -f unpacks it again"
+    refuse_changed "${known[@]}" "setup -f unpacks it again"
 }
 
 debian_tar() { # DEB
@@ -148,25 +167,29 @@ prove_tree() {
         [[ ! -e $source_tree/$dirty ]] ||
             die "--source $source_path was built in ($dirty is there), so nothing can be built beside it: make mrproper in it"
     done
+    # Before they are read: what is changed meanwhile is not as listed.
+    list_files "$source_tree" >"$work/source/given.files"
     sum=$(tree_sum "$source_tree")
     [[ $sum == "$source_sum" ]] ||
         die "--source $source_path is not what --sha256 says (changed?): it has $sum, by: (cd $source_path && find . -path ./.git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum"
     source_origin="the tree ${source_tree##*/}" source_hash=$sum
-    mkdir -p "$work/source"
 }
+
+# What prove_tree listed belongs to the build tree.
+keep_given_files() { [[ ! -d $source_path ]] || mv "$work/source/given.files" "$tree/source.files"; }
 
 unpack_into() { # TREE FUNCTION FILE
     local temporary=$1.new from=$SECONDS
     note "unpacking ${3##*/}"
     # What a killed run left.
-    rm -rf "$temporary" "$1" "$1.origin"
+    rm -rf "$temporary" "$1" "$1.origin" "$1.files"
     mkdir -p "$temporary"
     "$2" "$3" | tar -x --strip-components=1 --no-same-owner -C "$temporary" ||
         die "$3 can't be unpacked (above): damaged, no tarball, or the disk is full ($(df --output=avail -BM "$work" | tail -n 1 | tr -d ' ') left)"
     version_of "$temporary" >/dev/null
     mv "$temporary" "$1"
-    # Written last, and younger than every file of the tree: refuse_changed() compares with it.
-    find "$1" -newermt now -exec touch -h -d @0 {} +
+    list_files "$1" >"$1.files"
+    # Written last: with it the source is whole.
     printf '%s %s\n' "$source_origin" "$source_hash" >"$1.origin"
     note "unpacked in $((SECONDS - from)) s"
 }
