@@ -18,6 +18,8 @@ done
 
 trap at_end EXIT
 parse_words "$@"
+exec 8>&2
+trap interrupted INT TERM
 # shellcheck disable=SC2154 # parse_words sets it
 case $verb in
 setup) setup_tree ;;

@@ -28,6 +28,14 @@ at_end() {
     fi
 }
 
+# Ctrl-C (trap INT and TERM) ends make too, which deletes the file it was writing; the status it ends with may be that
+# of a failure. Said where the user reads it, whatever log the output was going to then.
+interrupted() {
+    note "interrupted after $SECONDS s: $verb goes on from here" 2>&8
+    explained=yes
+    exit 130
+}
+
 usage() {
     cat <<TEXT
 usage: $program -g intel [OPTION...] VERB
