@@ -52,6 +52,16 @@ class GuestKernel(Workshop):
             ],
         )
 
+    def test_kernels_own_scripts_that_fail_are_said(self):
+        for name, text, last in (
+            ("STUB_MERGE_FAILS", "the kernel's merge_config.sh failed", "The merge file is not there."),
+            ("STUB_CONFIG_FAILS", "make allnoconfig failed", "Kconfig:1: syntax error"),
+        ):
+            self.refuse(*self.setup_words(), "setup", says=[last, f"{text} (above; all of it: {self.built('merge.log')})"], **{name: "yes"})
+            self.assertIn(last, self.built("merge.log").read_text())
+            self.refuse("build", says=["-g intel setup first"])
+        self.set_up()
+
     def test_debug_type_has_a_name_of_its_own(self):
         self.set_up("-t", "debug")
         config = (self.work / "build" / f"{RELEASE}-debug/.config").read_text()
