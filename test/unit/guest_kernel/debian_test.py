@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from workshop import sha256, Workshop  # noqa: E402
+from workshop import RELEASE, REPOSITORY, sha256, Workshop  # noqa: E402
 
 PACKAGE = "linux-source-6.1"
 VERSION = "6.1.192-2"
@@ -95,6 +95,34 @@ class GuestKernel(Workshop):
         self.assertEqual(self.fetched(), [])
         self.succeed("-v", "6.1", "setup")
         self.succeed("-v", VERSION, "setup")
+
+    def lab(self, *words):
+        done = subprocess.run(
+            [REPOSITORY / "test/lab/lab", "guest-kernel", *words],
+            env={**self.environment, "KATA_VFIO_LAB_CACHE": str(self.folder / "lab")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def test_lab_builds_and_installs_from_the_folder_that_is_named(self):
+        kernels = self.folder / "lab/guest-kernel/share/kata-containers"
+        # -v: another tree is the current one.
+        self.set_up_version("6.12.19")
+        for words in (("-w", self.work), ("-v", "6.1", "-w", self.work, "-j", "2")):
+            done = self.lab(*words)
+            self.assertIn(f"/share/kata-containers/vmlinux-intel-gpu.container -> vmlinux-{RELEASE}\n", done.stdout)
+            self.assertIn(f"sandboxes start with {kernels}/vmlinux-intel-gpu.container from now on", done.stderr)
+            self.assertEqual(sha256(kernels / "vmlinux-intel-gpu.container"), sha256(self.built("vmlinux")))
+            subprocess.run(["rm", "-r", self.folder / "lab"], check=True)
+
+    def test_lab_does_not_say_that_sandboxes_take_a_debug_kernel(self):
+        kernel = self.folder / "lab/guest-kernel/share/kata-containers/vmlinux-intel-gpu-debug.container"
+        self.assertIn(f"a sandbox starts with it by --kernel {kernel}\n", self.lab("-w", self.work, "-t", "debug").stderr)
+        self.assertTrue(kernel.exists())
 
     def test_debian_archive_that_is_not_known_is_said(self):
         (self.path / "apt-cache").write_text("#!/bin/sh\nexit 100\n")
