@@ -33,6 +33,20 @@ class GuestKernel(Workshop):
             sorted([f"config-{RELEASE}", f"manifest-{RELEASE}.json"] + [f"{i}-{n}" for i in ("vmlinux", "vmlinuz") for n in (RELEASE, "intel-gpu.container")]),
         )
 
+    def test_install_goes_below_another_prefix(self):
+        self.set_up()
+        self.succeed("build")
+        done = self.install("-p", "/opt/kata/")
+        into = self.folder / "root/opt/kata/share/kata-containers"
+        self.assertEqual(done.stdout.splitlines()[-1], 'kernel = "/opt/kata/share/kata-containers/vmlinuz-intel-gpu.container"')
+        self.assertEqual(sha256(into / "vmlinuz-intel-gpu.container"), sha256(self.built("vmlinuz")))
+        self.assertEqual(os.listdir(self.folder / "root"), ["opt"])
+        # -p alone is a folder of this host's.
+        done = self.succeed("-p", self.folder / "prefix", "install")
+        into = self.folder / "prefix/share/kata-containers"
+        self.assertEqual(done.stdout.splitlines()[-1], f'kernel = "{into}/vmlinuz-intel-gpu.container"')
+        self.assertEqual(sha256(into / "vmlinux-intel-gpu.container"), sha256(self.built("vmlinux")))
+
     def test_readme_and_guide_have_the_commands_and_the_packages(self):
         # What `test/scenarios/guest-kernel fresh` runs on a bare Debian.
         commands = subprocess.check_output([REPOSITORY / "test/scenarios/guest-kernel", "commands"], text=True).splitlines()
@@ -42,14 +56,15 @@ class GuestKernel(Workshop):
             "sudo -E ./build-kernel.sh -g intel install",
             "sudo kata-vfio config set-kernel /usr/share/kata-containers/vmlinuz-intel-gpu.container",
         ]
-        self.assertEqual(commands[2:-1], ours)
+        self.assertEqual(commands[0], "sudo apt-get update")
+        self.assertEqual(commands[3:-1], ours)
         guide = [line.strip() for line in (REPOSITORY / "docs/guest-kernel.md").read_text().splitlines() if line.startswith("    ")]
         self.assertEqual(guide[:4], ours)
         tools = (REPOSITORY / "qemu/guest-kernel/lib/tools.sh").read_text()
         wanted = {package for line in re.findall(r"^\w+=\((.*)\)", tools, re.M) for package in re.findall(r":(\S+)", line)}
         # A Debian has them from the beginning, or gcc brings them.
         wanted -= {"apt", "dpkg", "coreutils", "util-linux", "tar", "gzip", "perl", "binutils"}
-        self.assertEqual(set(commands[0].split()[3:]), wanted)
+        self.assertEqual(set(commands[1].split()[3:]), wanted)
 
     def test_install_keeps_the_former(self):
         self.set_up()
