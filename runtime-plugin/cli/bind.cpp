@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
 #include "runtime-plugin/cli/bound_record.hpp"
+#include "runtime-plugin/cli/function_turn.hpp"
 #include "runtime-plugin/cli/gpus.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/table.hpp"
@@ -54,7 +55,9 @@ void settle_record(const Host& host, const BoundRecords& records, const vfio::Bi
 
 BindReport bind_function(const Host& host, const std::string& bdf, const GivenUp& given_up) {
     const auto address = vfio::PciAddress::require(bdf);
-    const auto function = function_to_bind(host.root, address);
+    (void)function_to_bind(host.root, address);
+    const auto turn = take_turn(host.root, address);
+    const auto function = vfio::read_function(host.root, address);
     const int group = vfio::group_of(host.root, address);
     host.require_unclaimed(address.text(), plugin::function_claim(address.text()), group);
 

@@ -2,6 +2,7 @@
 #include "config/base/failure.hpp"
 #include "runtime-plugin/cli/bind.hpp"
 #include "runtime-plugin/cli/bound_record.hpp"
+#include "runtime-plugin/cli/function_turn.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
 #include "runtime-plugin/cli/table.hpp"
 #include "vfio/host_write.hpp"
@@ -97,6 +98,8 @@ std::string_view name(RestoreKind kind) noexcept {
 
 RestoreReport restore_function(const Host& host, const std::string& bdf) {
     const auto address = vfio::PciAddress::require(bdf);
+    (void)vfio::read_function(host.root, address); // what is wrong with the address it says best
+    const auto turn = take_turn(host.root, address);
     const auto function = vfio::read_function(host.root, address);
     host.require_unclaimed(address.text(), plugin::function_claim(address.text()),
                            function.iommu_group);

@@ -2,13 +2,23 @@
 // gpus, types, vgpus, create, remove, bind and restore, whole, on a fake host whose kernel is
 // played by a thread.
 #include "command_world.hpp"
+#include "runtime-plugin/cli/function_turn.hpp"
 #include "runtime-plugin/plugin/claims.hpp"
 #include "vfio/host_write.hpp"
 #include "vfio/wait_path.hpp"
 
 #include <gmock/gmock.h>
 
+#include <sys/stat.h>
+
+#include <chrono>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <string>
+#include <thread>
 
 namespace kata_vfio::cli {
 namespace {
@@ -178,6 +188,42 @@ TEST_F(HostVerbs, WhatASandboxHasIsNotTouched) {
     }
     EXPECT_EQ(driver(), "i915");
     EXPECT_TRUE(root.exists("/sys/bus/mdev/devices/" + std::string(uuid)));
+}
+
+/// Whether somebody waits for a lock of this process's on the directory. The kernel tells nobody of
+/// it: it is asked until `over`.
+bool is_waited_for(const std::filesystem::path& directory, const std::function<bool()>& over) {
+    struct stat info {};
+    if (::stat(directory.c_str(), &info) != 0)
+        return false;
+    const auto inode = ":" + std::to_string(info.st_ino) + " ";
+    while (!over()) {
+        std::ifstream locks("/proc/locks");
+        for (std::string line; std::getline(locks, line);)
+            if (line.find("-> FLOCK") != line.npos && line.find(inode) != line.npos)
+                return true;
+        std::this_thread::yield();
+    }
+    return false;
+}
+
+TEST_F(HostVerbs, BindAndRestoreOfOneFunctionByTwoProcessesTakeTurns) {
+    for (const auto* verb : {"bind", "restore"}) {
+        // As another process's bind, in its middle: by its end the function is a sandbox's.
+        auto other = take_turn(root.host(), vfio::PciAddress::require(gpu));
+        auto second = std::async(std::launch::async, [&] { return run({verb, gpu}); });
+        EXPECT_TRUE(is_waited_for(root.at(gpu_dir), [&] {
+            return second.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+        })) << verb;
+        claim(plugin::group_claim(1), "s2");
+        other.release();
+        const auto refused = second.get();
+        EXPECT_EQ(refused.status, 4) << verb;
+        EXPECT_THAT(refused.err, HasSubstr("blocked by: sandbox s2"));
+        EXPECT_EQ(driver(), "i915");
+        plugin::Claims(plugin::StateDir(root.at("/run/kata-vfio")), root.host())
+            .drop(plugin::group_claim(1), "s2");
+    }
 }
 
 TEST_F(HostVerbs, BindOfAnAbsentOneSuggestsDisplaysOnly) {
