@@ -282,10 +282,11 @@ std::optional<Finding> share_stays_the_share(const Configuration& c) {
     for (const auto& word : c.hypervisor.virtio_fs_extra_args) {
         bool taken =
             std::ranges::find(ours, std::string_view(word).substr(0, word.find('='))) != ours.end();
-        auto options = word.starts_with("-o") ? word.substr(2) : word;
-        std::erase(options, '\\'); // virtiofsd reads them without: \source is source
-        for (const auto option : split(options, ','))
-            taken = taken || trim(option).starts_with("source=");
+        // However it is written: behind an o of several letters (-fosource=), with an equals sign
+        // (-o=source=), or with backslashes, which virtiofsd reads as nothing.
+        auto plain = word;
+        std::erase(plain, '\\');
+        taken = taken || plain.find("source=") != plain.npos;
         if (taken)
             return finding(c, Errc::config_invalid, "hypervisor.qemu.virtio_fs_extra_args",
                            kata_vfio::quoted(word) +

@@ -102,7 +102,7 @@ Service::Bytes Service::create(std::string payload) {
     std::optional<agent::SeccompFilter> seccomp;
     if (spec.kind != oci::Kind::sandbox && spec.seccomp)
         seccomp = oci::compile(*spec.seccomp);
-    auto made = std::make_shared<Container>();
+    auto made = std::make_shared<Container>(io_);
     made->id = request.id();
     made->bundle = request.bundle();
     made->kind = spec.kind;
@@ -143,9 +143,13 @@ Service::Bytes Service::create(std::string payload) {
     if (failed) {
         if (booted)
             co_await sandbox_.stop();
-        containers_.erase(made->id);
+        if (const auto found = containers_.find(made->id);
+            found != containers_.end() && found->second == made)
+            containers_.erase(found);
+        made->made.set(false);
         std::rethrow_exception(failed);
     }
+    made->made.set(true);
     last_pid_ = pid();
     events::TaskCreate event;
     event.set_container_id(made->id);
@@ -210,6 +214,8 @@ Service::Bytes Service::start(std::string payload) {
     const auto of = container(request.id());
     const auto one = process(request.id(), request.exec_id());
     require_machine();
+    if (!of->made.ready())
+        throw Error(Code::failed_precondition, "the task is being created");
     const bool in_guest = of->kind != oci::Kind::sandbox || !one->exec_id.empty();
     if (in_guest)
         (void)

@@ -171,6 +171,23 @@ Service::Bytes Service::remove_exec(std::shared_ptr<Container> of, std::string e
     co_return deleted(one, last_pid_);
 }
 
+namespace {
+
+/// A Delete that fails leaves a task that can be deleted.
+template <class Container>
+class Undeleted {
+  public:
+    explicit Undeleted(Container& of) : of_(of) {}
+    ~Undeleted() { of_.deleting = false; }
+    Undeleted(const Undeleted&) = delete;
+    Undeleted& operator=(const Undeleted&) = delete;
+
+  private:
+    Container& of_;
+};
+
+} // namespace
+
 Service::Bytes Service::remove(std::string payload) {
     const auto request = parsed<task::DeleteRequest>(payload);
     const auto of = container(request.id());
@@ -180,6 +197,11 @@ Service::Bytes Service::remove(std::string payload) {
     one->life.check_delete();
     if (std::exchange(of->deleting, true))
         throw Error(Code::failed_precondition, "the task is being deleted");
+    const Undeleted undeleted(*of);
+    // A Create whose client has given up goes on here, and has devices attached: it ends first.
+    // That of a pod is ended by the stop below.
+    if (of->kind == oci::Kind::container && !co_await of->made.wait())
+        throw Error(Code::not_found, "the task was not created");
     if (one->number != 0)
         co_await one->stdio->done().wait_for(output_limit);
     if (one->number != 0 && sandbox_.running()) {

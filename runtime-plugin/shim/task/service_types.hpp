@@ -28,6 +28,9 @@ struct Service::Process {
 };
 
 struct Service::Container {
+    explicit Container(boost::asio::io_context& io) : made(io) {}
+
+    Future<bool> made; ///< set when its Create has ended: false, it failed
     std::string id, bundle;
     oci::Kind kind = oci::Kind::single;
     agent::ContainerSpec spec;

@@ -9,6 +9,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <fcntl.h>
 #include <grp.h>
@@ -100,25 +101,37 @@ struct Child::Words {
         pipe.non_blocking(true);
     }
 
+    /// Waits, and reads then: of a read that Asio has begun nothing is known until it tells, which
+    /// may be behind the program's end.
     static awaitable<void> collect(std::shared_ptr<Words> self) {
         for (;;) {
-            const auto [error, count] = co_await self->pipe.async_read_some(
-                asio::buffer(self->bytes), asio::as_tuple(asio::use_awaitable));
-            if (error)
+            const auto [error] = co_await self->pipe.async_wait(
+                asio::posix::stream_descriptor::wait_read, asio::as_tuple(asio::use_awaitable));
+            if (error || !self->pipe.is_open() || !self->take())
                 co_return;
-            self->log.append({self->bytes.data(), count});
         }
     }
-    /// Not to its end: a process of the program's own may have it open, and live on.
-    void take_rest() {
+    /// Some of what there is; false at its end. One that says much does not keep others waiting.
+    bool take() {
         boost::system::error_code error;
-        for (;;) {
+        const auto count = pipe.read_some(asio::buffer(bytes), error);
+        log.append({bytes.data(), count});
+        return !error || error == asio::error::would_block;
+    }
+    /// At the program's end. A process of its own may have the pipe open, live on and go on
+    /// talking: of what was in it by then there is no more than a pipe holds.
+    void take_rest() {
+        for (std::size_t left = most_in_pipe; left > 0; left -= bytes.size()) {
+            boost::system::error_code error;
             const auto count = pipe.read_some(asio::buffer(bytes), error);
             if (error)
                 return;
             log.append({bytes.data(), count});
         }
     }
+
+    static constexpr std::size_t most_in_pipe =
+        16 * 65536; ///< pipe(7): 64 KiB; pages may be part full
 
     asio::posix::stream_descriptor pipe;
     ChildLog log;
@@ -138,15 +151,15 @@ Child::Child(asio::io_context& io, const Plan& plan) : ended_(io) {
         in_child(plan, said.get());
     pid_ = pid;
     pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd_) {
+    UniqueFd watched(pidfd_ ? ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0) : -1);
+    if (!watched) {
         const int reason = errno;
         kill();
         ::waitpid(pid_, nullptr, 0);
         throw Failure(Errc::internal, "can't watch " + plan.words[0]).sys(reason);
     }
     asio::co_spawn(io, Words::collect(words), asio::detached);
-    asio::co_spawn(io, watch(io, ::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0), pid_, ended_, words),
-                   asio::detached);
+    asio::co_spawn(io, watch(io, watched.release(), pid_, ended_, words), asio::detached);
 }
 
 Child::~Child() {

@@ -78,6 +78,7 @@ awaitable<FileServerKind> ask(boost::asio::io_context& io, const std::string& pr
     const auto end = co_await child.ended().wait_for(for_version);
     const auto said = last_words(answer);
     ::unlink(answer.c_str());
+    ::unlink((answer.native() + ".1").c_str()); // of a program that said very much
     if (end)
         if (const auto kind = file_server_kind(said))
             co_return *kind;

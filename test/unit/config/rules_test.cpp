@@ -122,8 +122,9 @@ TEST(Rules, ExtraWordsForVirtiofsdDontChangeTheShare) {
     }
     for (const Words& words :
          {Words{"--shared-dir=/"}, Words{"--shared-dir", "/"}, Words{"-o", "xattr,source=/"},
-          Words{"-osource=/"}, Words{"-o", "\\source=/"}, Words{"-o", "xattr,so\\urce=/"},
-          Words{"--fd=3"}, Words{"--socket-path=/s"}}) {
+          Words{"-osource=/"}, Words{"-o=source=/"}, Words{"-fosource=/"},
+          Words{"-o", "\\source=/"}, Words{"-o", "xattr,so\\urce=/"}, Words{"--fd=3"},
+          Words{"--socket-path=/s"}}) {
         c.hypervisor.virtio_fs_extra_args = words;
         EXPECT_TRUE(share_stays_the_share(c)) << words.front();
     }
