@@ -69,6 +69,15 @@ Failure not_qmp(const std::string& where, std::string_view got) {
     return failure;
 }
 
+/// The proxy says so to a client it has no place for; QEMU itself would let it wait.
+Failure turned_away(const std::string& where, const ErrorReply& error) {
+    Failure failure(Errc::monitor_busy, "connected to " + where + ", but it takes no more clients");
+    failure.said(error.desc)
+        .remedy("end one that is connected to it: kata-vfio qmp, events and top, streams of "
+                "kata-vfiod's Qmp.Events, or a debugger");
+    return failure;
+}
+
 } // namespace
 
 std::ostream& operator<<(std::ostream& out, SessionState state) {
@@ -179,6 +188,8 @@ SessionAction SessionFsm::received(const event::Received& received) {
 SessionAction SessionFsm::handshake(const event::Received& received) {
     const Message& message = *received.message;
     if (state_ == SessionState::awaiting_greeting) {
+        if (const auto* error = std::get_if<ErrorReply>(&message))
+            return fail(turned_away(where_, *error));
         const auto* greeting = std::get_if<Greeting>(&message);
         if (!greeting)
             return fail(not_qmp(where_, received.text));

@@ -19,6 +19,24 @@ constexpr unsigned most_files = 1000;
 
 } // namespace
 
+std::variant<std::monostate, WireRecord, std::string> read_wire_line(std::string_view line,
+                                                                     bool complete) {
+    if (line.empty())
+        return {};
+    auto parsed = parse_wire_line(line);
+    if (const auto* why = std::get_if<std::string>(&parsed))
+        return complete ? *why : "the last line is cut off (" + *why + ")";
+    auto& record = std::get<WireRecord>(parsed);
+    if (record.kind != WireRecord::Kind::log)
+        return std::move(record);
+    const auto header = boost::json::parse(line);
+    const auto* version = header.as_object().if_contains("version");
+    if (!version || *version != WireLines::version)
+        return "not version " + std::to_string(WireLines::version) +
+               " of the format; read as far as it is known";
+    return {};
+}
+
 void add_wire_text(WireHistory& history, std::string_view text, const std::string& file) {
     const auto problem = [&](std::size_t line, const std::string& why) {
         ++history.bad_lines;
@@ -32,25 +50,15 @@ void add_wire_text(WireHistory& history, std::string_view text, const std::strin
         const bool complete = newline != text.npos;
         const auto line = text.substr(begin, complete ? newline - begin : text.npos);
         begin = complete ? newline + 1 : text.size();
-        if (line.empty())
+        auto read = read_wire_line(line, complete);
+        if (const auto* why = std::get_if<std::string>(&read))
+            problem(number, *why);
+        auto* record = std::get_if<WireRecord>(&read);
+        if (!record)
             continue;
-        auto parsed = parse_wire_line(line);
-        if (const auto* why = std::get_if<std::string>(&parsed)) {
-            problem(number, complete ? *why : "the last line is cut off (" + *why + ")");
-            continue;
-        }
-        auto& record = std::get<WireRecord>(parsed);
-        if (record.kind == WireRecord::Kind::log) {
-            const auto header = boost::json::parse(line);
-            const auto* version = header.as_object().if_contains("version");
-            if (!version || *version != WireLines::version)
-                problem(number, "not version " + std::to_string(WireLines::version) +
-                                    " of the format; read as far as it is known");
-            continue;
-        }
-        record.file = file;
-        record.line = number;
-        history.records.push_back(std::move(record));
+        record->file = file;
+        record->line = number;
+        history.records.push_back(std::move(*record));
     }
 }
 

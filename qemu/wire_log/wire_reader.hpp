@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace kata_vfio::qemu {
@@ -22,8 +23,13 @@ struct WireHistory {
     std::vector<std::string> files; ///< read, oldest first
 };
 
-/// Adds a file's text. Its last line may be torn (the process was killed in it): that is a problem
-/// of its own wording, and a complete message without its newline is none. Pure.
+/// One line of a log as its readers take it: nothing (an empty line, a file's beginning), a record,
+/// or why it can't be read. `complete`: it ended with a newline; one without may be torn (the
+/// process was killed in it), which is a problem of its own wording, or whole, which is none. Pure.
+std::variant<std::monostate, WireRecord, std::string> read_wire_line(std::string_view line,
+                                                                     bool complete);
+
+/// Adds a file's text. Pure.
 void add_wire_text(WireHistory& history, std::string_view text, const std::string& file);
 
 /// Reads PATH and what it was rotated into (PATH.1, PATH.2, ..). Throws Failure: host_io when there

@@ -29,6 +29,8 @@ class CallWatch {
     void begin(const std::string& what);
     /// Until `done`, which messages set. `cancel` is called once, at the first signal.
     void wait(const bool& done, const std::function<void()>& cancel);
+    /// Whether a signal has come since begin().
+    bool cancelling() const noexcept { return cancelling_; }
     /// A step of the call begins.
     void step(const std::string& text, Progress::Clock::time_point at);
     /// Whether the line tells only what a step has told.

@@ -3,7 +3,9 @@
 
 #include "mdev/uuid.hpp"
 #include "runtime-plugin/cli/json_text.hpp"
+#include "runtime-plugin/plugin/outcome.hpp"
 
+#include <atomic>
 #include <exception>
 #include <optional>
 #include <thread>
@@ -35,22 +37,27 @@ json::object DaemonClient::call(const std::string& what, const std::string& meth
     // call itself tells what is wrong.
     bool ready = false;
     std::thread reader([&] {
-        daemon_.steps([&](const json::object& event) {
-            if (event.empty())
-                watch_.mailbox().post([&ready] { ready = true; });
-            else if (string_at(event, "kind") == "step" && string_at(event, "request_id") == id)
-                watch_.mailbox().post([this, step = string_at(event, "text"),
-                                       at = Progress::Clock::now()] { watch_.step(step, at); });
-        });
+        try {
+            daemon_.steps([&](const json::object& event) {
+                if (event.empty())
+                    watch_.mailbox().post([&ready] { ready = true; });
+                else if (string_at(event, "kind") == "step" && string_at(event, "request_id") == id)
+                    watch_.mailbox().post([this, step = string_at(event, "text"),
+                                           at = Progress::Clock::now()] { watch_.step(step, at); });
+            });
+        } catch (...) { // one that can't be read: the call does without steps
+        }
         watch_.mailbox().post([&ready] { ready = true; });
     });
     std::optional<Failure> failure;
     json::object answer;
     try {
         watch_.wait(ready, [&] { daemon_.stop(); });
+        if (watch_.cancelling())
+            throw Failure(Errc::cancelled, what + " was cancelled before it began");
         answer = wait_for(what, method, request, id);
-    } catch (const Failure& failed) {
-        failure = failed;
+    } catch (...) {
+        failure = plugin::failure_from(std::current_exception());
     }
     daemon_.stop();
     reader.join();
@@ -63,14 +70,16 @@ json::object DaemonClient::call(const std::string& what, const std::string& meth
 json::object DaemonClient::wait_for(const std::string& what, const std::string& method,
                                     const json::object& request, const std::string& request_id) {
     Ended ended;
+    std::atomic<bool> answered = false;
     std::thread caller([&] {
         std::optional<Failure> failure;
         json::object answer;
         try {
             answer = daemon_.call(method, request);
-        } catch (const Failure& failed) {
-            failure = failed;
+        } catch (...) {
+            failure = plugin::failure_from(std::current_exception());
         }
+        answered = true;
         watch_.mailbox().post([&ended, failure, answer] {
             ended.failure = failure;
             ended.answer = answer;
@@ -81,8 +90,13 @@ json::object DaemonClient::wait_for(const std::string& what, const std::string& 
         if (request_id.empty())
             return;
         try { // the call itself goes on, and ends when what it did is undone
-            (void)daemon_.call("Operations/Cancel", {{"request_id", request_id}});
-        } catch (const Failure&) { // it has ended, or its own end tells what is wrong
+            // Calls overtake each other: one that is not under way yet will be, and one that has
+            // ended is answered. Each round waits for the daemon.
+            while (!answered &&
+                   !flag_at(daemon_.call("Operations/Cancel", {{"request_id", request_id}}),
+                            "running"))
+                ;
+        } catch (const std::exception&) { // its own end tells what is wrong
         }
     });
     caller.join();

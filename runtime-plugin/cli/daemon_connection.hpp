@@ -36,7 +36,7 @@ class DaemonConnection {
     /// Qmp/Events, Qmp/Trace. Returns when the daemon has ended it; throws the Failure it told.
     void stream(const std::string& method, const boost::json::object& request,
                 const Message& message);
-    /// Ends everything that runs, and streams begun from now on.
+    /// Ends everything that runs, and what is begun from now on before it is sent: cancelled.
     void stop();
 
   private:

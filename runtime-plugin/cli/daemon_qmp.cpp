@@ -2,6 +2,7 @@
 #include "runtime-plugin/cli/daemon_qmp.hpp"
 
 #include "runtime-plugin/cli/json_text.hpp"
+#include "runtime-plugin/plugin/outcome.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -35,6 +36,11 @@ DaemonQmp::DaemonQmp(asio::io_context& loop, const Arguments& arguments)
       connected_(loop, asio::steady_timer::time_point::max()) {}
 
 DaemonQmp::~DaemonQmp() {
+    {
+        const std::lock_guard lock(mutex_);
+        ending_ = true;
+    }
+    handled_.notify_all();
     daemon_.stop();
     for (const auto& work : works_)
         work->thread.join();
@@ -48,10 +54,8 @@ std::shared_ptr<DaemonQmp::Work> DaemonQmp::start(Task task) {
         json::object answer;
         try {
             answer = task();
-        } catch (const Failure& failed) {
-            failure = failed;
-        } catch (const std::exception& error) {
-            failure = Failure(Errc::internal, error.what());
+        } catch (...) {
+            failure = plugin::failure_from(std::current_exception());
         }
         asio::post(loop, [held, failure = std::move(failure), answer = std::move(answer)] {
             const auto alive = held.lock();
@@ -91,17 +95,33 @@ void DaemonQmp::take(const json::object& message) {
         handler_(*known);
 }
 
+/// In the thread that reads.
+void DaemonQmp::post(const json::object& message) {
+    {
+        std::unique_lock lock(mutex_);
+        handled_.wait(lock, [&] { return unhandled_ < most_unhandled || ending_; });
+        if (ending_)
+            return;
+        ++unhandled_;
+    }
+    asio::post(loop_, [this, message] {
+        take(message);
+        const std::lock_guard lock(mutex_);
+        --unhandled_;
+        handled_.notify_all();
+    });
+}
+
 asio::awaitable<std::string> DaemonQmp::connect() {
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto stream = start([this] {
         std::optional<Failure> why;
         try {
-            daemon_.stream("Qmp/Events", {{"sandbox", sandbox_}}, [this](const auto& message) {
-                asio::post(loop_, [this, message] { take(message); });
-            });
-            why = Failure(Errc::qemu_gone, "the daemon has ended the stream of events");
-        } catch (const Failure& failure) {
-            why = failure;
+            daemon_.stream("Qmp/Events", {{"sandbox", sandbox_}},
+                           [this](const auto& message) { post(message); });
+            why = Failure(Errc::host_io, "the daemon has ended the stream of events");
+        } catch (...) {
+            why = plugin::failure_from(std::current_exception());
         }
         asio::post(loop_, [this, why] {
             lost_ = why;

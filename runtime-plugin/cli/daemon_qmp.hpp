@@ -8,9 +8,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -48,6 +51,7 @@ class DaemonQmp : public QmpPeer {
     std::shared_ptr<Work> start(Task task);
     void reap();
     void take(const boost::json::object& message);
+    void post(const boost::json::object& message);
 
     boost::asio::io_context& loop_;
     std::string sandbox_;
@@ -57,6 +61,14 @@ class DaemonQmp : public QmpPeer {
     std::string version_;
     boost::asio::steady_timer connected_;
     std::list<std::shared_ptr<Work>> works_;
+
+    /// Of events that have come and are not handled. Beyond it none is read: the daemon then has
+    /// them waiting, and its own limit.
+    static constexpr std::size_t most_unhandled = 1024;
+    std::mutex mutex_; ///< of what follows
+    std::condition_variable handled_;
+    std::size_t unhandled_ = 0;
+    bool ending_ = false;
 };
 
 } // namespace kata_vfio::cli

@@ -59,7 +59,7 @@ int events(const Arguments& arguments, Io& io) {
                                        : "; " + std::to_string(seen) + " of " +
                                              std::to_string(wanted) + " events had come";
     if (const auto lost = client.lost()) {
-        if (wanted == 0) { // it was followed to its end
+        if (wanted == 0 && lost->code() == Errc::qemu_gone) { // it was followed to its end
             io.err << "kata-vfio: " << lost->what() << '\n';
             return 0;
         }

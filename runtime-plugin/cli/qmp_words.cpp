@@ -3,6 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/text.hpp"
+#include "qemu/qmp/frame.hpp"
 
 #include <boost/json.hpp>
 
@@ -15,8 +16,10 @@ namespace {
 constexpr auto manner = "write KEY=VALUE (a.b=VALUE for an object in it), or one JSON object";
 
 std::optional<json::value> as_json(std::string_view text) {
+    json::parse_options options;
+    options.max_depth = qemu::FrameLimits().max_depth;
     json::error_code error;
-    auto value = json::parse(text, error);
+    auto value = json::parse(text, error, {}, options);
     return error ? std::nullopt : std::optional(std::move(value));
 }
 

@@ -59,9 +59,36 @@ class Running {
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
+    /// stop() was before it, and cancels nothing any more.
+    bool too_late() const {
+        const std::lock_guard lock(client_.mutex);
+        return client_.stopped;
+    }
+    void require_in_time() const {
+        if (too_late())
+            throw Failure(Errc::cancelled, "cancelled before it began");
+    }
+
     grpc::ClientContext context;
 
   private:
+    Client& client_;
+};
+
+/// Whoever waits for steps waits no longer than they are read, however that ends.
+class ReadingSteps {
+  public:
+    explicit ReadingSteps(Client& client) : client_(client) { set(true); }
+    ~ReadingSteps() { set(false); }
+    ReadingSteps(const ReadingSteps&) = delete;
+    ReadingSteps& operator=(const ReadingSteps&) = delete;
+
+  private:
+    void set(bool read) {
+        const std::lock_guard lock(client_.mutex);
+        client_.steps_are_read = read;
+        client_.changed.notify_all();
+    }
     Client& client_;
 };
 
@@ -112,11 +139,12 @@ json::object call(Client& client, const std::string& name, std::string_view requ
     if (!method)
         throw Failure(Errc::internal, "there is no method " + name);
     const auto input = make(method->input_type()), output = make(method->output_type());
-    rpc::fill(*input, json::parse(request).as_object());
+    rpc::fill(*input, rpc::parse(request));
     const auto bytes = bytes_of(*input);
     grpc::GenericStub stub(client.channel);
     grpc::ByteBuffer answer;
     Running running(client);
+    running.require_in_time();
     std::promise<grpc::Status> done;
     stub.UnaryCall(&running.context, "/kata_vfio.v1." + name, {}, &bytes, &answer,
                    [&](grpc::Status status) { done.set_value(std::move(status)); });
@@ -136,6 +164,10 @@ std::string pem(const char* path) {
                       std::string("the TLS file ") + path + " does not exist");
     return *text;
 }
+
+/// One frame of QMP's is 16 MiB, and bytes of it that are no UTF-8 become three each; a list of
+/// every sandbox has none of that, and no limit.
+constexpr int largest_answer = 64 << 20;
 
 void* open(const char* address, const char* ca, const char* certificate, const char* key) {
     auto credentials = grpc::InsecureChannelCredentials();
@@ -160,6 +192,7 @@ void* open(const char* address, const char* ca, const char* certificate, const c
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    arguments.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, largest_answer);
     client->channel = grpc::CreateCustomChannel(address, credentials, arguments);
     return client.release();
 }
@@ -192,12 +225,9 @@ void call_and_tell(void* client, const char* method, const char* request, size_t
 void steps(void* opened, kata_vfio_client_message message, void* user_data) {
     auto& client = *static_cast<Client*>(opened);
     Running running(client);
-    {
-        const std::lock_guard lock(client.mutex);
-        if (client.stopped)
-            return;
-        client.steps_are_read = true;
-    }
+    if (running.too_late())
+        return;
+    const ReadingSteps reading(client);
     v1::WatchRequest request;
     request.set_steps(true);
     const auto stream = v1::Sandboxes::NewStub(client.channel)->Watch(&running.context, request);
@@ -212,9 +242,6 @@ void steps(void* opened, kata_vfio_client_message message, void* user_data) {
         client.changed.notify_all();
     }
     (void)stream->Finish();
-    const std::lock_guard lock(client.mutex);
-    client.steps_are_read = false;
-    client.changed.notify_all();
 }
 
 template <class Request, class Response>
@@ -225,13 +252,9 @@ template <class Request, class Response>
 void follow(Client& client, StreamMethod<Request, Response> method, std::string_view text,
             const std::function<void(const std::string&)>& message) {
     Running running(client);
-    {
-        const std::lock_guard lock(client.mutex);
-        if (client.stopped)
-            throw Failure(Errc::cancelled, "cancelled before it began");
-    }
+    running.require_in_time();
     Request request;
-    rpc::fill(request, json::parse(text).as_object());
+    rpc::fill(request, rpc::parse(text));
     const auto stub = v1::Qmp::NewStub(client.channel);
     const auto stream = (stub.get()->*method)(&running.context, request);
     Response response;

@@ -34,8 +34,8 @@ struct kata_vfio_client_module {
     /// stop(). Its end is told by `end`, with {} where it is none of a failure.
     void (*stream)(void* client, const char* method, const char* request, size_t length,
                    kata_vfio_client_message message, kata_vfio_client_answer end, void* user_data);
-    /// [any-thread] Ends all that runs: calls are answered with the failure cancelled, and streams
-    /// begun from now on end at once.
+    /// [any-thread] Ends all that runs: calls are answered with the failure cancelled, and calls
+    /// and streams begun from now on end so at once.
     void (*stop)(void* client);
 };
 

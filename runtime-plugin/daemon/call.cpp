@@ -45,6 +45,8 @@ void Call::refuse(rpc::ServiceRefusal refusal, const std::string& text) {
 }
 
 void Call::refuse(const Failure& failure, const rpc::Subject& subject) {
+    if (finished_) // and hooks_ may ask a context that is gone
+        return;
     const auto status = rpc::status_of(failure, subject);
     if (status.error_code() == grpc::INVALID_ARGUMENT || status.error_code() == grpc::INTERNAL)
         hooks_.refused(name(failure.code()), failure.what());

@@ -46,7 +46,8 @@ class Call : public grpc::ServerGenericBidiReactor, public std::enable_shared_fr
     bool finished() const noexcept { return finished_; }
     /// Of calls that have ended already, nothing.
     virtual void finish(const grpc::Status& status);
-    /// As the end of a call that is no operation: told when it is the request that is malformed.
+    /// As the end of a call that is no operation: told when it is the request that is malformed. Of
+    /// calls that have ended already, nothing.
     void refuse(const Failure& failure, const rpc::Subject& subject = {});
 
   protected:

@@ -30,7 +30,7 @@ Core::Core(asio::io_context& io, const kata_vfio_entry_t& entry, std::string con
            std::string root)
     : loop(io), host_changes(io.get_executor()), operations(io), sandboxes(io, pool),
       qmp_meter(std::chrono::duration_cast<std::chrono::microseconds>(
-                    std::chrono::system_clock::now().time_since_epoch())
+                    std::chrono::steady_clock::now().time_since_epoch())
                     .count(),
                 [this](const std::string& command, Metrics::Duration took) {
                     metrics.qmp(command, took);
@@ -111,8 +111,15 @@ PluginInstance::Started Core::started(Operation& operation, const PluginInstance
     };
 }
 
+std::shared_ptr<PluginInstance> Core::instance() const {
+    auto instance = sandboxes.instance();
+    if (!instance)
+        throw Refused(rpc::ServiceRefusal::draining, "kata-vfiod is ending");
+    return instance;
+}
+
 asio::awaitable<boost::json::object> Core::list(std::string sandbox) {
-    const auto instance = sandboxes.instance();
+    const auto instance = this->instance();
     PluginInstance::Start start = [&](kata_vfio_call_t* call) {
         return instance->entry().list(instance->plugin(), view(sandbox), call);
     };
@@ -122,7 +129,7 @@ asio::awaitable<boost::json::object> Core::list(std::string sandbox) {
 
 asio::awaitable<v1::ReconcileResponse> Core::reconcile(std::string sandbox, bool dry_run,
                                                        PluginInstance::Started started) {
-    const auto instance = sandboxes.instance();
+    const auto instance = this->instance();
     if (!KATA_VFIO_HAS(&instance->entry(), reconcile))
         throw Failure(Errc::abi_mismatch, "the plugin is older than reconcile")
             .remedy("install the plugin and the daemon of one version");
@@ -136,7 +143,7 @@ asio::awaitable<v1::ReconcileResponse> Core::reconcile(std::string sandbox, bool
     v1::ReconcileResponse report;
     rpc::fill(report, finished.json);
     if (!dry_run)
-        metrics.reconciled(report);
+        metrics.reconciled(report, sandbox.empty());
     for (const auto& finding : report.sandboxes())
         if (finding.verdict() == v1::ReconcileResponse::VERDICT_GIVEN_BACK && !dry_run)
             sandboxes.lost(finding.sandbox());
@@ -208,6 +215,8 @@ void Core::on_end(const Operation& operation) {
 }
 
 std::uint64_t Core::on_drain(std::function<void()> end) {
+    if (drained_) // what it waited for before it came here took longer than the draining
+        asio::post(loop, end);
     drains_.emplace(next_drain_, std::move(end));
     return next_drain_++;
 }
@@ -234,6 +243,7 @@ asio::awaitable<void> Core::end(std::chrono::milliseconds patience) {
         if (operations.running() > 0)
             co_await undone->async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    drained_ = true;
     const auto drains = std::exchange(drains_, {});
     for (const auto& [name, finish] : drains)
         finish();

@@ -57,7 +57,8 @@ class Core {
     PluginInstance::Started started(Operation& operation) {
         return started(operation, *sandboxes.instance());
     }
-    /// The plugin's `list`, as a message's JSON.
+    /// The plugin's `list`, as a message's JSON. It and reconcile() throw Refused(draining) once
+    /// end() has let the plugin go.
     boost::asio::awaitable<boost::json::object> list(std::string sandbox);
     boost::asio::awaitable<v1::ReconcileResponse> reconcile(std::string sandbox, bool dry_run,
                                                             PluginInstance::Started started);
@@ -68,12 +69,13 @@ class Core {
     /// Everything that can still be given up is; waits for all. Then closes what is open.
     boost::asio::awaitable<void> end(std::chrono::milliseconds patience);
 
-    /// Streams end at draining.
+    /// Streams end at draining: `end` is called then, or soon when that is over.
     std::uint64_t on_drain(std::function<void()> end);
     void off_drain(std::uint64_t name);
 
   private:
     std::shared_ptr<PluginInstance> open_plugin();
+    std::shared_ptr<PluginInstance> instance() const;
     void on_event(const PluginEvent& event);
     void on_end(const Operation& operation);
 
@@ -84,6 +86,7 @@ class Core {
     std::map<std::pair<std::uint64_t, std::uint64_t>, Operation*> tickets_;
     std::map<std::uint64_t, std::function<void()>> drains_;
     std::uint64_t next_drain_ = 1;
+    bool drained_ = false;
 };
 
 } // namespace kata_vfio::daemon

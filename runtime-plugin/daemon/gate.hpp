@@ -89,6 +89,8 @@ class Gate final : public grpc::CallbackGenericService {
                                              Call::Hooks hooks) -> std::shared_ptr<Call> {
                 StreamCall::Begin start = [this, begin,
                                            request](const std::shared_ptr<StreamCall>& call) {
+                    if (core_.operations.draining())
+                        throw Refused(rpc::ServiceRefusal::draining, "kata-vfiod is ending");
                     auto place = streams_.take();
                     if (!place)
                         throw Refused(rpc::ServiceRefusal::too_many_calls,

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <mutex>
 
 namespace kata_vfio::daemon {
@@ -21,6 +22,23 @@ const prometheus::Histogram::BucketBoundaries call_buckets{
 
 double seconds(Metrics::Duration took) {
     return std::chrono::duration<double>(took).count();
+}
+
+/// "VERDICT_KEPT" -> "kept"
+std::string label(v1::ReconcileResponse::Verdict verdict) {
+    auto word = v1::ReconcileResponse::Verdict_Name(verdict);
+    std::transform(word.begin(), word.end(), word.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    return word.substr(std::string_view("verdict_").size());
+}
+
+std::vector<std::string> verdicts() {
+    std::vector<std::string> all;
+    for (int i = v1::ReconcileResponse::Verdict_MIN + 1; i <= v1::ReconcileResponse::Verdict_MAX;
+         ++i)
+        if (v1::ReconcileResponse::Verdict_IsValid(i))
+            all.push_back(label(static_cast<v1::ReconcileResponse::Verdict>(i)));
+    return all;
 }
 
 } // namespace
@@ -52,6 +70,10 @@ struct Metrics::Families {
                          .Name("kata_vfio_reconcile_sandboxes_total")
                          .Help("Sandboxes a reconcile has looked at, by verdict")
                          .Register(r)),
+          reconciled_last(prometheus::BuildGauge()
+                              .Name("kata_vfio_reconcile_last_sandboxes")
+                              .Help("Sandboxes by verdict, of the last reconcile of all of them")
+                              .Register(r)),
           quarantined(prometheus::BuildCounter()
                           .Name("kata_vfio_reconcile_quarantined_total")
                           .Help("Files a reconcile has put aside")
@@ -98,7 +120,9 @@ struct Metrics::Families {
 
     prometheus::Family<prometheus::Counter>& calls;
     prometheus::Family<prometheus::Histogram>&call_seconds, &step_seconds, &qmp_seconds;
-    prometheus::Family<prometheus::Counter>&monitor, &reconciled, &quarantined;
+    prometheus::Family<prometheus::Counter>&monitor, &reconciled;
+    prometheus::Family<prometheus::Gauge>& reconciled_last;
+    prometheus::Family<prometheus::Counter>& quarantined;
     prometheus::Family<prometheus::Gauge>& configuration;
     prometheus::Family<prometheus::Counter>& refused;
     prometheus::Family<prometheus::Gauge>&vgpus, &available, &sandboxes, &attachments, &pending,
@@ -115,6 +139,10 @@ Metrics::Metrics()
     for (const auto reason : refused_reasons)
         families_->refused.Add({{"reason", std::string(reason)}});
     families_->quarantined.Add({});
+    for (const auto& verdict : verdicts()) {
+        families_->reconciled.Add({{"verdict", verdict}});
+        families_->reconciled_last.Add({{"verdict", verdict}});
+    }
 }
 
 Metrics::~Metrics() = default;
@@ -140,14 +168,17 @@ void Metrics::monitor(std::string_view what) {
     families_->monitor.Add({{"event", std::string(what)}}).Increment();
 }
 
-void Metrics::reconciled(const v1::ReconcileResponse& report) {
-    for (const auto& finding : report.sandboxes()) {
-        auto verdict = v1::ReconcileResponse::Verdict_Name(finding.verdict());
-        std::transform(verdict.begin(), verdict.end(), verdict.begin(),
-                       [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-        families_->reconciled
-            .Add({{"verdict", verdict.substr(std::string_view("verdict_").size())}})
-            .Increment();
+void Metrics::reconciled(const v1::ReconcileResponse& report, bool whole) {
+    std::map<std::string, std::size_t> found;
+    for (const auto& verdict : verdicts())
+        found[verdict] = 0;
+    for (const auto& finding : report.sandboxes())
+        ++found[label(finding.verdict())];
+    for (const auto& [verdict, number] : found) {
+        const auto value = static_cast<double>(number);
+        families_->reconciled.Add({{"verdict", verdict}}).Increment(value);
+        if (whole)
+            families_->reconciled_last.Add({{"verdict", verdict}}).Set(value);
     }
     families_->quarantined.Add({}).Increment(report.quarantined_size());
 }

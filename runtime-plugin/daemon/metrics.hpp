@@ -40,7 +40,8 @@ class Metrics {
     void qmp(std::string_view command, Duration took);
     /// Events of the connection to a QEMU: "lost", "gone", ..
     void monitor(std::string_view what);
-    void reconciled(const v1::ReconcileResponse& report);
+    /// `whole`: of every sandbox.
+    void reconciled(const v1::ReconcileResponse& report, bool whole);
     void configuration(bool good);
     /// One of refused_reasons.
     void refused_connection(std::string_view reason);

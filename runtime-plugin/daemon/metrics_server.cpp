@@ -79,6 +79,8 @@ void MetricsServer::close() {
         unix_ready_->close(ignored);
     unix_.reset();
     pause_.cancel();
+    for (const auto& socket : sessions_)
+        socket->close(ignored);
 }
 
 void MetricsServer::accept_tcp() {
@@ -116,10 +118,10 @@ void MetricsServer::pause(std::function<void()> then) {
 }
 
 void MetricsServer::serve(Socket socket) {
-    if (sessions_ >= most_sessions)
+    if (sessions_.size() >= most_sessions)
         return; // closed
-    ++sessions_;
     auto shared = std::make_shared<Socket>(std::move(socket));
+    sessions_.insert(shared);
     // The time limit ends what the session waits for.
     auto limit = std::make_shared<asio::steady_timer>(loop_, patience);
     limit->async_wait([shared](boost::system::error_code error) {
@@ -127,9 +129,9 @@ void MetricsServer::serve(Socket socket) {
         if (!error)
             shared->close(ignored);
     });
-    asio::co_spawn(loop_, session(shared), [this, limit](const std::exception_ptr&) {
+    asio::co_spawn(loop_, session(shared), [this, shared, limit](const std::exception_ptr&) {
         limit->cancel();
-        --sessions_;
+        sessions_.erase(shared);
     });
 }
 

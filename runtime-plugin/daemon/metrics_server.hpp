@@ -11,17 +11,18 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace kata_vfio::daemon {
 
 /// GET /metrics over HTTP/1.1, on a unix socket (mode 0600) or a TCP port; prometheus-cpp's own
-/// server knows no unix sockets. Everything on the loop's thread; a client has 10 s for a request,
-/// and there are at most 16 at a time. `collect` gives the text.
+/// server knows no unix sockets. Everything on the loop's thread. A connection is closed 10 s after
+/// it was made, however many requests it has brought, and there are at most 16 at a time. `collect`
+/// gives the text.
 class MetricsServer {
   public:
     using Collect = std::function<boost::asio::awaitable<std::string>()>;
@@ -32,6 +33,8 @@ class MetricsServer {
 
     /// Of a TCP listener, for tests.
     unsigned short port() const;
+    /// Listens no more, and closes the connections there are: what is being collected for one still
+    /// ends, and is told nobody.
     void close();
 
   private:
@@ -48,7 +51,7 @@ class MetricsServer {
     std::optional<boost::asio::posix::stream_descriptor> unix_ready_;
     std::optional<boost::asio::ip::tcp::acceptor> tcp_;
     boost::asio::steady_timer pause_;
-    std::size_t sessions_ = 0;
+    std::set<std::shared_ptr<Socket>> sessions_;
 };
 
 } // namespace kata_vfio::daemon

@@ -89,6 +89,7 @@ class Operations {
 
     /// From now on nothing new is taken.
     void refuse_new();
+    bool draining() const noexcept { return draining_; }
     void cancel_all();
     std::size_t running() const noexcept { return running_.size(); }
     /// Called once, when nothing runs any more.

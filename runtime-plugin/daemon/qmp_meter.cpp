@@ -2,6 +2,7 @@
 #include "runtime-plugin/daemon/qmp_meter.hpp"
 
 #include "config/base/failure.hpp"
+#include "qemu/qmp/frame.hpp"
 
 #include <boost/json.hpp>
 
@@ -42,10 +43,13 @@ void QmpMeter::read(boost::asio::io_context& loop,
 
 void QmpMeter::take(const std::string& sandbox, const v1::TraceRecord& record) {
     const bool sent = record.kind() == v1::TraceRecord::KIND_SENT;
-    if ((!sent && record.kind() != v1::TraceRecord::KIND_RECEIVED) || record.time_us() < since_us_)
+    if ((!sent && record.kind() != v1::TraceRecord::KIND_RECEIVED) ||
+        record.monotonic_us() < since_us_)
         return;
     boost::system::error_code error;
-    const auto value = json::parse(record.text(), error);
+    json::parse_options options;
+    options.max_depth = qemu::FrameLimits().max_depth + 1;
+    const auto value = json::parse(record.text(), error, {}, options);
     const auto* message = error ? nullptr : value.if_object();
     const auto* id = message ? message->if_contains("id") : nullptr;
     if (!id)
@@ -55,7 +59,7 @@ void QmpMeter::take(const std::string& sandbox, const v1::TraceRecord& record) {
     if (sent) {
         const auto* command = message->if_contains("execute");
         if (command && command->is_string() && open.size() < most_open)
-            open[key] = {std::string(command->get_string()), record.time_us()};
+            open[key] = {std::string(command->get_string()), record.monotonic_us()};
         return;
     }
     const auto found = open.find(key);
@@ -63,7 +67,7 @@ void QmpMeter::take(const std::string& sandbox, const v1::TraceRecord& record) {
         return;
     if (message->contains("return"))
         told_(found->second.first,
-              std::chrono::microseconds(record.time_us() - found->second.second));
+              std::chrono::microseconds(record.monotonic_us() - found->second.second));
     open.erase(found);
 }
 

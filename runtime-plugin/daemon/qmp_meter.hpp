@@ -24,7 +24,7 @@ class QmpMeter {
   public:
     using Told = std::function<void(const std::string& command, Metrics::Duration took)>;
 
-    /// Records of before `since_us` are left out.
+    /// Records of before `since_us` (CLOCK_MONOTONIC, which does not jump) are left out.
     QmpMeter(std::int64_t since_us, Told told) : since_us_(since_us), told_(std::move(told)) {}
 
     /// Reads on in the logs of these sandboxes, {id, log}; of others nothing is kept. One without a

@@ -4,6 +4,7 @@
 #include "config/base/text.hpp"
 #include "kata_vfio/v1/qmp.pb.h"
 #include "qemu/qmp/error.hpp"
+#include "qemu/qmp/frame.hpp"
 #include "qemu/qmp/session.hpp"
 #include "runtime-plugin/cli/qmp_text.hpp"
 #include "runtime-plugin/daemon/qmp_events.hpp"
@@ -42,8 +43,10 @@ std::string proxy_of(const Core& core, const std::string& sandbox) {
 json::object arguments_of(const std::string& text) {
     if (trim(text).empty())
         return {};
+    json::parse_options options;
+    options.max_depth = qemu::FrameLimits().max_depth;
     boost::system::error_code error;
-    const auto value = json::parse(text, error);
+    const auto value = json::parse(text, error, {}, options);
     if (error || !value.is_object())
         throw Failure(Errc::invalid_argument, "arguments_json is no JSON object")
             .said(error ? error.message() : "");
@@ -91,6 +94,8 @@ void trace(Core& core, const v1::TraceRequest& request, const std::shared_ptr<St
     stream->start(
         [tail]() -> StreamCall::Next {
             if (auto record = tail->next())
+                return bytes_of(*record);
+            if (auto record = tail->rest())
                 return bytes_of(*record);
             if (tail->ended())
                 return grpc::Status::OK;

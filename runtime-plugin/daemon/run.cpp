@@ -98,6 +98,8 @@ class Daemon {
         // Before anybody is served: what died with the last daemon is put right.
         PluginInstance::Started nobody_asks;
         auto report = co_await core_.reconcile("", false, std::move(nobody_asks));
+        if (ending_) // by a signal meanwhile: nobody is served
+            co_return;
         core_.tell(v1::Event::KIND_DAEMON_STARTED, nullptr,
                    [&](v1::Event& event) { *event.mutable_reconciled() = std::move(report); });
         const auto metrics = options_.metrics.empty() ? settings().metrics : options_.metrics;
@@ -159,6 +161,9 @@ class Daemon {
         server_.serving(false);
         if (listener_)
             listener_->close();
+        // A scrape asks the plugin, which the end lets go.
+        if (metrics_)
+            metrics_->close();
         auto work = [this]() -> asio::awaitable<void> {
             co_await core_.end(settings().drain);
             std::function<bool()> shutdown = [this] {
@@ -170,8 +175,6 @@ class Daemon {
         asio::co_spawn(loop_, std::move(work), [this](const std::exception_ptr& error) {
             if (error && !failed_)
                 failed_ = error;
-            if (metrics_)
-                metrics_->close();
             signals_.cancel();
             work_.reset();
         });

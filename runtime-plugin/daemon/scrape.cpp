@@ -41,6 +41,7 @@ boost::asio::awaitable<std::string> scrape(Core& core) {
                 host.pending += attachment.has_pending() || attachment.unplugged();
             }
         core.metrics.host(host);
+    } catch (const Refused&) { // the daemon is ending: what was known is told
     } catch (const std::exception& error) {
         log(Level::warning, std::string("the host can't be read for /metrics: ") + error.what());
     }

@@ -86,6 +86,16 @@ asio::awaitable<void> take_snapshot(std::shared_ptr<Watch> watch) {
     watch->snapshot = std::move(snapshot);
 }
 
+grpc::Status why_not(const std::exception_ptr& no_list) {
+    try {
+        std::rethrow_exception(no_list);
+    } catch (const Refused& refused) {
+        return rpc::status_of(refused.refusal, refused.message);
+    } catch (...) {
+        return rpc::status_of(Failure(Errc::host_io, "the sandboxes can't be listed"));
+    }
+}
+
 void start(const std::shared_ptr<Watch>& watch, const std::shared_ptr<StreamCall>& stream) {
     auto& core = watch->core;
     const std::weak_ptr<StreamCall> weak = stream;
@@ -126,12 +136,12 @@ void watch(Core& core, v1::WatchRequest request, std::shared_ptr<StreamCall> str
         watch->place = watch->request.after_revision();
         return start(watch, stream);
     }
-    asio::co_spawn(
-        core.loop, take_snapshot(watch), [watch, stream](const std::exception_ptr& error) {
-            if (!error)
-                return start(watch, stream);
-            stream->finish(rpc::status_of(Failure(Errc::host_io, "the sandboxes can't be listed")));
-        });
+    asio::co_spawn(core.loop, take_snapshot(watch),
+                   [watch, stream](const std::exception_ptr& error) {
+                       if (!error)
+                           return start(watch, stream);
+                       stream->finish(why_not(error));
+                   });
 }
 
 } // namespace kata_vfio::daemon

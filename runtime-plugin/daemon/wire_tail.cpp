@@ -3,7 +3,7 @@
 
 #include "config/base/failure.hpp"
 #include "config/base/utf8.hpp"
-#include "qemu/wire_log/wire_record.hpp"
+#include "qemu/wire_log/wire_reader.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 namespace kata_vfio::daemon {
@@ -71,9 +73,12 @@ WireTail::WireTail(asio::io_context& loop, std::filesystem::path log,
     if (follow_) {
         UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
         if (!inotify || ::inotify_add_watch(inotify.get(), log_.parent_path().c_str(),
-                                            IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+                                            IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE) < 0)
             throw host_failure(errno, "can't watch " + log_.parent_path().string());
         watch_.assign(inotify.release());
+        struct stat directory {};
+        if (::stat(log_.parent_path().c_str(), &directory) == 0)
+            directory_ = {directory.st_dev, directory.st_ino};
     }
     if (request.only_new()) {
         ::lseek(file_.get(), 0, SEEK_END);
@@ -110,13 +115,35 @@ void WireTail::close() {
 }
 
 void WireTail::wait() {
-    watch_.async_read_some(asio::buffer(noise_),
-                           [self = shared_from_this()](boost::system::error_code error, size_t) {
-                               if (error || !self->wake_)
-                                   return;
-                               self->wake_();
-                               self->wait();
-                           });
+    watch_.async_read_some(
+        asio::buffer(heard_),
+        [self = shared_from_this()](boost::system::error_code error, std::size_t bytes) {
+            if (error || !self->wake_)
+                return;
+            self->heard(bytes);
+            self->wake_();
+            self->wait();
+        });
+}
+
+/// That there are events is enough, but for the log's deletion. A release renames the directory
+/// before it empties it; its own end (IN_DELETE_SELF) is not told as long as we have the file open.
+void WireTail::heard(std::size_t bytes) {
+    for (std::size_t at = 0; at + sizeof(inotify_event) <= bytes;) {
+        inotify_event event{};
+        std::memcpy(&event, heard_.data() + at, sizeof event);
+        const char* name = event.len > 0 ? heard_.data() + at + sizeof event : "";
+        if ((event.mask & IN_IGNORED) != 0 ||
+            ((event.mask & IN_DELETE) != 0 && log_.filename() == name && !in_place()))
+            gone_ = true;
+        at += sizeof event + event.len;
+    }
+}
+
+bool WireTail::in_place() const {
+    struct stat now {};
+    return ::stat(log_.parent_path().c_str(), &now) == 0 && now.st_ino == directory_.second &&
+           now.st_dev == directory_.first;
 }
 
 bool WireTail::open() {
@@ -135,13 +162,13 @@ bool WireTail::fill() {
         rest_.append(bytes.data(), static_cast<std::size_t>(size));
         std::size_t begin = 0;
         for (std::size_t end; (end = rest_.find('\n', begin)) != std::string::npos; begin = end + 1)
-            take(std::string_view(rest_).substr(begin, end - begin));
+            take(std::string_view(rest_).substr(begin, end - begin), true);
         rest_.erase(0, begin);
         return true;
     }
     if (old) {
         rotated_.pop_back();
-        rest_.clear();
+        take(std::exchange(rest_, {}), false);
         return true;
     }
     // At the end of a file that has been renamed: go on in the new one.
@@ -149,30 +176,40 @@ bool WireTail::fill() {
     }, now{};
     if (::fstat(file_.get(), &mine) == 0 && ::stat(log_.c_str(), &now) == 0 &&
         (mine.st_ino != now.st_ino || mine.st_dev != now.st_dev)) {
-        rest_.clear();
+        take(std::exchange(rest_, {}), false);
         return open();
     }
     return false;
 }
 
-void WireTail::take(std::string_view line) {
-    const auto parsed = qemu::parse_wire_line(line);
-    if (const auto* why = std::get_if<std::string>(&parsed)) {
+void WireTail::take(std::string_view line, bool complete) {
+    const auto read = qemu::read_wire_line(line, complete);
+    if (const auto* why = std::get_if<std::string>(&read)) {
         v1::TraceRecord unreadable;
         unreadable.set_kind(v1::TraceRecord::KIND_UNREADABLE);
         unreadable.set_why(*why);
         records_.push_back(std::move(unreadable));
-    } else if (const auto& record = std::get<qemu::WireRecord>(parsed); record.kind != Kind::log) {
-        records_.push_back(message_of(record));
+    } else if (const auto* record = std::get_if<qemu::WireRecord>(&read)) {
+        records_.push_back(message_of(*record));
     }
 }
 
+std::optional<v1::TraceRecord> WireTail::rest() {
+    if (last() && drained_ && records_.empty())
+        take(std::exchange(rest_, {}), false);
+    if (records_.empty())
+        return std::nullopt;
+    auto record = std::move(records_.front());
+    records_.pop_front();
+    return record;
+}
+
 std::optional<v1::TraceRecord> WireTail::next() {
-    while (records_.empty())
-        if (!fill()) {
-            drained_ = true;
+    while (records_.empty()) {
+        drained_ = !fill();
+        if (drained_)
             return std::nullopt;
-        }
+    }
     auto record = std::move(records_.front());
     records_.pop_front();
     return record;

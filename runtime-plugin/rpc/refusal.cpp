@@ -135,6 +135,33 @@ Failure foreign(const grpc::Status& status) {
     }
 }
 
+/// One of the service's own refusals, as it counts for a command: none but those of the request
+/// itself is wrong usage.
+Failure own(std::string_view reason, const std::string& message) {
+    for (const auto refusal : service_refusals) {
+        if (name(refusal) != reason)
+            continue;
+        switch (refusal) {
+        case ServiceRefusal::draining:
+            return Failure(Errc::host_io, message).remedy("try again: the next daemon will serve");
+        case ServiceRefusal::too_many_calls:
+            return Failure(Errc::host_io, message).remedy("try again when some have ended");
+        case ServiceRefusal::watcher_too_slow:
+            return Failure(Errc::host_io, message).remedy("read faster, or ask for less");
+        case ServiceRefusal::request_id_reused:
+        case ServiceRefusal::message_too_large:
+            return {Errc::invalid_argument, message};
+        case ServiceRefusal::peer_not_allowed:
+            return {Errc::permission_denied, message};
+        case ServiceRefusal::malformed_message:
+        case ServiceRefusal::unknown_method:
+            return Failure(Errc::abi_mismatch, message)
+                .remedy("install the daemon and the command of one version");
+        }
+    }
+    return {Errc::host_io, message}; // of a younger daemon
+}
+
 } // namespace
 
 std::string_view name(ServiceRefusal refusal) noexcept {
@@ -296,11 +323,8 @@ Failure failure_of(const grpc::Status& status) {
         int number = 0;
         const auto text = part("status");
         const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-        if (parsed.ec != std::errc() || number <= 0) {
-            // One of the service's own refusals.
-            auto failure = foreign(status);
-            return Failure(failure.code(), status.error_message());
-        }
+        if (parsed.ec != std::errc() || number <= 0)
+            return own(info.reason(), status.error_message());
         Failure failure(static_cast<Errc>(number), part("problem"));
         failure.said(part("said")).blocked_by(part("blocker")).remedy(part("remedy"));
         if (const auto action = part("action"); !action.empty())

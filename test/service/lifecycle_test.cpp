@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon as a process: configuration, sockets, metrics, other clients.
+// The daemon as a process: configuration, sockets, other clients.
 #include "qemu/qmp/proxy/unix_listener.hpp"
 #include "test/places/places.hpp"
+#include "test/service/command.hpp"
 #include "test/service/service_world.hpp"
 
 #include <arpa/inet.h>
@@ -9,15 +10,12 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <future>
 #include <latch>
 #include <thread>
 
@@ -25,26 +23,6 @@ namespace kata_vfio::service_test {
 namespace {
 
 using Lifecycle = Service;
-
-struct Ran {
-    int status = -1;
-    std::string out;
-};
-
-Ran run(const std::string& command) {
-    Ran ran;
-    FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-    std::array<char, 4096> buffer;
-    while (const auto size = std::fread(buffer.data(), 1, buffer.size(), pipe))
-        ran.out.append(buffer.data(), size);
-    const int status = ::pclose(pipe);
-    ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return ran;
-}
-
-std::string get_metrics(const std::string& socket) {
-    return run("curl -sS --unix-socket " + socket + " http://localhost/metrics").out;
-}
 
 TEST_F(Lifecycle, HupTakesAGoodConfigurationAndKeepsTheOldOneInPlaceOfABad) {
     start_with_sandbox();
@@ -117,132 +95,6 @@ TEST_F(Lifecycle, TheOwnSocketGoesWithTheDaemonAndADeadOnesIsReplaced) {
     daemon->signal(SIGINT);
     EXPECT_EQ(daemon->wait(), 0) << daemon->log();
     EXPECT_FALSE(std::filesystem::exists(socket));
-}
-
-TEST_F(Lifecycle, MetricsOfWhatHasHappened) {
-    const auto metrics = (directory / "m.sock").string();
-    configure("metrics = \"unix:" + metrics + "\"");
-    start_with_sandbox();
-    ASSERT_TRUE(attach(type8, uuid_a).ok());
-    EXPECT_FALSE(attach("i915-GVTg_V9_9").ok());
-    const auto text = get_metrics(metrics);
-    for (const auto* line :
-         {"kata_vfio_calls_total{method=\"Devices/Attach\",reason=\"ok\"} 2",
-          "kata_vfio_calls_total{method=\"Devices/Attach\",reason=\"type_not_found\"} 1",
-          "kata_vfio_calls_total{method=\"Devices/Detach\",reason=\"ok\"} 1",
-          "kata_vfio_call_duration_seconds_count{method=\"Devices/Attach\"} 3",
-          "kata_vfio_step_duration_seconds_count{method=\"Devices/Attach\",step=\"create_vgpu\"} 2",
-          "kata_vfio_step_duration_seconds_count{method=\"Devices/Attach\",step=\"plug\"} 2",
-          "kata_vfio_step_duration_seconds_count{method=\"Devices/Detach\",step=\"unplug\"} 1",
-          "kata_vfio_attachments{kind=\"mdev\"} 1", "kata_vfio_attachments{kind=\"pci\"} 0",
-          "kata_vfio_sandboxes{state=\"open\"} 1", "kata_vfio_sandboxes{state=\"recorded\"} 1",
-          "kata_vfio_pending_removals 0", "kata_vfio_configuration_good 1",
-          "kata_vfio_refused_connections_total{reason=\"peer_not_allowed\"} 0",
-          "kata_vfio_refused_connections_total{reason=\"no_certificate\"} 0"})
-        EXPECT_NE(text.find(std::string(line) + "\n"), std::string::npos) << line << "\n" << text;
-    EXPECT_NE(text.find("kata_vfio_vgpus{"), std::string::npos);
-    EXPECT_NE(text.find("kata_vfio_vgpu_available_instances{"), std::string::npos);
-    ASSERT_TRUE(detach(uuid_a).ok());
-    const auto after = get_metrics(metrics);
-    EXPECT_EQ(after.find("kata_vfio_vgpus{"), std::string::npos) << "a gauge of what is gone";
-    EXPECT_NE(run("curl -sS -o /dev/null -w '%{http_code}' --unix-socket " + metrics +
-                  " http://localhost/")
-                  .out.find("404"),
-              std::string::npos);
-    const auto checked = run("command -v promtool >/dev/null || { echo no promtool; exit 77; }; "
-                             "curl -sS --unix-socket " +
-                             metrics + " http://localhost/metrics | promtool check metrics");
-    if (checked.status == 77)
-        std::cout << "[ note ] promtool (Debian's prometheus) is not installed: its check of the "
-                     "metrics was left out\n";
-    else
-        EXPECT_EQ(checked.status, 0) << checked.out;
-}
-
-TEST_F(Lifecycle, QmpRoundTripsFromTheWireLog) {
-    const auto metrics = (directory / "m.sock").string();
-    configure("metrics = \"unix:" + metrics + "\"", "qmp_log = true");
-    start_with_sandbox();
-    // The stream is at an end when the log has been written so far.
-    v1::TraceRequest trace;
-    trace.set_sandbox("sb1");
-    trace.set_follow(true);
-    grpc::ClientContext context;
-    const auto stream = client->qmp->Trace(&context, trace);
-    v1::TraceRecord record;
-    while (stream->Read(&record))
-        if (record.text().find("DEVICE_DELETED") != std::string::npos)
-            break;
-    context.TryCancel();
-    (void)stream->Finish();
-    const auto line = "kata_vfio_qmp_round_trip_seconds_count{command=\"device_add\"} ";
-    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos);
-    EXPECT_NE(get_metrics(metrics).find(line + std::string("1\n")), std::string::npos)
-        << "not twice";
-}
-
-/// The first scrape of a sandbox reads all that its log has: not on the thread that serves calls,
-/// and what two scrapes read at once is counted once.
-TEST_F(Lifecycle, LongWireLogsHoldUpNobody) {
-    const auto metrics = (directory / "m.sock").string();
-    configure("metrics = \"unix:" + metrics + "\"", "qmp_log = true");
-    start_with_sandbox();
-    constexpr int exchanges = 150000;
-    {
-        // As if it had been rotated: 40 MB.
-        std::ofstream log(root.path() / "run/kata-vfio/sandboxes/sb1/wire.log.1");
-        const auto us = std::chrono::duration_cast<std::chrono::microseconds>(
-                            std::chrono::system_clock::now().time_since_epoch())
-                            .count();
-        for (int i = 0; i < exchanges; ++i)
-            for (const char* rest :
-                 {R"(,"kind":"sent","conn":1,"id":ID,"message":{"execute":"query-pci","id":ID}})",
-                  R"(,"kind":"received","conn":1,"id":ID,"message":{"return":{},"id":ID}})"}) {
-                std::string text = rest;
-                for (auto at = text.find("ID"); at != text.npos; at = text.find("ID"))
-                    text.replace(at, 2, std::to_string(i));
-                log << "{\"us\":" << i << ",\"wall_us\":" << us << text << '\n';
-            }
-        ASSERT_TRUE(log.flush());
-    }
-    using Clock = std::chrono::steady_clock;
-    const auto scrape = [&] {
-        const auto began = Clock::now();
-        const auto text = get_metrics(metrics);
-        return std::pair{Clock::now() - began, text};
-    };
-    auto first = std::async(std::launch::async, scrape),
-         second = std::async(std::launch::async, scrape);
-    Clock::duration longest{};
-    v1::ListDevicesRequest request;
-    request.set_sandbox("sb1");
-    int lists = 0;
-    for (; first.wait_for(std::chrono::seconds(0)) != std::future_status::ready; ++lists) {
-        v1::ListDevicesResponse response;
-        grpc::ClientContext context;
-        const auto began = Clock::now();
-        ASSERT_TRUE(client->devices->List(&context, request, &response).ok());
-        longest = std::max(longest, Clock::now() - began);
-    }
-    const auto [took, text] = first.get();
-    EXPECT_GT(lists, 3);
-    EXPECT_LT(longest, took / 2);
-    const auto line = "kata_vfio_qmp_round_trip_seconds_count{command=\"query-pci\"} ";
-    for (const auto& told : {text, second.get().second, get_metrics(metrics)}) {
-        const auto at = told.find(line);
-        ASSERT_NE(at, std::string::npos) << told;
-        // And those of the sandbox's own: an attach asks for the bus, a scrape may come before.
-        const auto count = std::atoi(told.c_str() + at + std::string_view(line).size());
-        EXPECT_GE(count, exchanges);
-        EXPECT_LT(count, exchanges + 10);
-    }
-}
-
-TEST_F(Lifecycle, NoMetricsUnlessAskedFor) {
-    start_daemon();
-    EXPECT_EQ(run("ls /proc/" + std::to_string(daemon->pid()) + "/fd -l | grep -c LISTEN").out,
-              "0\n");
-    EXPECT_FALSE(std::filesystem::exists(directory / "m.sock"));
 }
 
 TEST_F(Lifecycle, TcpIsForClientsWithACertificateAlone) {

@@ -109,19 +109,22 @@ TEST_F(QmpCli, EventsEndWithQemuAndWithTheDaemon) {
         machine->wait_count("query-version", asked + 1);
         machine->emit("RTC_CHANGE", {{"offset", 7}});
         end();
-        const auto printed = following.get();
-        EXPECT_EQ(printed.status, 0) << printed.err;
-        EXPECT_THAT(printed.out, HasSubstr("RTC_CHANGE {\"offset\":7}"));
-        return printed.err;
+        return following.get();
     };
-    EXPECT_THAT(follow([&] {
-                    daemon->signal(SIGTERM);
-                    EXPECT_EQ(daemon->wait(), 0);
-                }),
-                HasSubstr("kata-vfiod is ending"));
+    // Another daemon will serve, and QEMU may say more: not the end of what is followed.
+    const auto by_daemon = follow([&] {
+        daemon->signal(SIGTERM);
+        EXPECT_EQ(daemon->wait(), 0);
+    });
+    EXPECT_EQ(by_daemon.status, 4);
+    EXPECT_THAT(by_daemon.err, HasSubstr("kata-vfiod is ending"));
     start_daemon();
     open();
-    EXPECT_THAT(follow([&] { machine->kill(); }), HasSubstr("kata-vfio: "));
+    const auto by_qemu = follow([&] { machine->kill(); });
+    EXPECT_EQ(by_qemu.status, 0);
+    // Behind it on its way, unlike a signal to the daemon.
+    EXPECT_THAT(by_qemu.out, HasSubstr("RTC_CHANGE {\"offset\":7}"));
+    EXPECT_THAT(by_qemu.err, HasSubstr("kata-vfio: "));
 }
 
 TEST_F(QmpCli, AShellOnATerminal) {

@@ -94,6 +94,16 @@ TEST_F(Watch, StepsOnlyForThoseWhoAskAndOneSandboxOnly) {
         if (event.request_id() == "r7")
             break;
     }
+    // An event of its own sandbox is the first that it gets: of the others it has had none.
+    v1::OpenRequest open_another;
+    open_another.set_sandbox("another");
+    open_another.set_qmp_socket("/nowhere");
+    v1::Sandbox unused;
+    grpc::ClientContext opening;
+    EXPECT_FALSE(client->sandboxes->Open(&opening, open_another, &unused).ok());
+    const auto first = other.next().event();
+    EXPECT_EQ(first.sandbox(), "another") << first.ShortDebugString();
+    EXPECT_EQ(first.kind(), Kind::KIND_CALL_FAILED) << first.ShortDebugString();
 }
 
 TEST_F(Watch, GoesOnFromARevision) {

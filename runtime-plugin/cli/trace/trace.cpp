@@ -47,14 +47,16 @@ Log find_log(const Arguments& arguments) {
                                        : "did you mean " + meant + "?");
 }
 
+qemu::WireHistory checked(qemu::WireHistory history, const std::string& log) {
+    if (history.records.empty() && history.bad_lines > 0)
+        throw Failure(Errc::host_io, log + " is no QMP log: not one line of it can be read")
+            .remedy("name a wire.log, or a sandbox: kata-vfio list shows them");
+    return history;
+}
+
 qemu::WireHistory read_log(const Log& log) {
     try {
-        auto history = qemu::read_wire_log(log.path);
-        if (history.records.empty() && history.bad_lines > 0)
-            throw Failure(Errc::host_io,
-                          log.path.string() + " is no QMP log: not one line of it can be read")
-                .remedy("name a wire.log, or a sandbox: kata-vfio list shows them");
-        return history;
+        return checked(qemu::read_wire_log(log.path), log.path.string());
     } catch (Failure& failure) {
         if (failure.code() != Errc::host_io || !failure.advice().empty())
             throw;
@@ -64,9 +66,11 @@ qemu::WireHistory read_log(const Log& log) {
 
 Trace read_trace(const Arguments& arguments) {
     const auto slow_us = arguments.slow_ms * 1000;
-    if (!arguments.daemon.empty())
-        return make_trace("sandbox " + arguments.subject, ask_wire_log(arguments), arguments.device,
+    if (!arguments.daemon.empty()) {
+        const auto title = "sandbox " + arguments.subject;
+        return make_trace(title, checked(ask_wire_log(arguments), title), arguments.device,
                           slow_us);
+    }
     const auto log = find_log(arguments);
     return make_trace(log.path.string(), read_log(log), arguments.device, slow_us);
 }

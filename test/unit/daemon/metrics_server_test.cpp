@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 
 namespace kata_vfio::daemon {
@@ -31,6 +32,32 @@ struct NoMore {
     NoMore& operator=(const NoMore&) = delete;
     rlimit earlier{};
 };
+
+TEST(MetricsServer, ClosingItClosesTheConnectionsThereAre) {
+    asio::io_context loop;
+    MetricsServer server(loop, "127.0.0.1:0",
+                         []() -> asio::awaitable<std::string> { co_return "text"; });
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    std::array<char, 4096> answer{};
+    ssize_t got = -1;
+    bool sent = false;
+    while (got <= 0 && loop.run_one_for(std::chrono::seconds(20)) > 0) {
+        sent = sent || ::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) > 0;
+        got = ::recv(client.get(), answer.data(), answer.size(), 0);
+    }
+    ASSERT_GT(got, 0);
+    const auto began = std::chrono::steady_clock::now();
+    server.close();
+    loop.run(); // nothing is left to wait for
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+    EXPECT_EQ(::recv(client.get(), answer.data(), answer.size(), 0), 0);
+}
 
 TEST(MetricsServer, WithoutDescriptorsTheLoopDoesNotTurn) {
     asio::io_context loop;

@@ -11,11 +11,13 @@ struct Meter : testing::Test {
               std::uint64_t connection = 1) {
         v1::TraceRecord record;
         record.set_kind(kind);
-        record.set_time_us(us);
+        record.set_monotonic_us(us);
+        record.set_time_us(wall_us -= 1'000'000); // somebody sets the clock back, again and again
         record.set_text(text);
         record.set_connection(connection);
         meter.take("s1", record);
     }
+    std::int64_t wall_us = 0;
     std::vector<std::string> told;
     QmpMeter meter{
         1000, [this](const std::string& command, Metrics::Duration took) {

@@ -149,9 +149,13 @@ Outcome run_client(Client client, const std::string& path, Fault fault) {
 const std::set<Errc>& expected_codes(Fault fault) {
     static const std::set<Errc> ended{Errc::qemu_gone},
         silent{Errc::monitor_busy, Errc::qmp_timeout, Errc::unplug_timeout},
-        strange{Errc::not_qmp, Errc::qmp_protocol};
+        strange{Errc::not_qmp, Errc::qmp_protocol},
+        // In place of a greeting it is a proxy's word that it has no place.
+        refused{Errc::monitor_busy, Errc::qmp_protocol};
     if (fake::ends_connection(fault))
         return ended;
+    if (fault == Fault::bare_error)
+        return refused;
     return fault == Fault::silence ? silent : strange;
 }
 

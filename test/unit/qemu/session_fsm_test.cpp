@@ -117,8 +117,8 @@ TEST_F(Fsm, NoAnswerToTheCapabilities) {
 }
 
 TEST_F(Fsm, NotQmpQuotesWhatCame) {
-    for (const char* text : {R"({"jsonrpc": "2.0"})", R"({"return": {}, "id": 0})", "[1,2]", "{]",
-                             R"({"error": {"class": "GenericError", "desc": "no"}})"}) {
+    for (const char* text :
+         {R"({"jsonrpc": "2.0"})", R"({"return": {}, "id": 0})", "[1,2]", "{]"}) {
         SCOPED_TRACE(text);
         fsm_ = SessionFsm("/run/q.sock", std::chrono::milliseconds(250));
         fsm_.resume(event::ConnectReturned{});
@@ -130,6 +130,13 @@ TEST_F(Fsm, NotQmpQuotesWhatCame) {
     fsm_.resume(event::ConnectReturned{});
     expect_lost(fsm_.resume(event::Unframed{{FrameFault::stray, "HTTP/1.1 400\r"}}), Errc::not_qmp,
                 "it sent 'HTTP/1.1 400\\x0d'");
+}
+
+TEST_F(Fsm, AnErrorInPlaceOfTheGreetingIsAPeerThatHasNoPlace) {
+    fsm_.resume(event::ConnectReturned{});
+    expect_lost(say(R"({"error": {"class": "GenericError", "desc": "it has 16 clients"}})"),
+                Errc::monitor_busy, "connected to /run/q.sock, but it takes no more clients");
+    EXPECT_EQ(fsm_.why()->verbatim(), "it has 16 clients");
 }
 
 TEST_F(Fsm, RefusedCapabilities) {

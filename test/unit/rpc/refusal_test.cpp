@@ -97,6 +97,20 @@ TEST(Refusal, TheServicesOwnHaveReasonsOfTheirOwn) {
     }
 }
 
+TEST(Refusal, OfTheServicesOwnOnlyThoseOfTheRequestAreWrongUsage) {
+    const auto code = [](ServiceRefusal refusal) {
+        return failure_of(status_of(refusal, "x")).code();
+    };
+    EXPECT_EQ(code(ServiceRefusal::draining), Errc::host_io);
+    EXPECT_EQ(code(ServiceRefusal::too_many_calls), Errc::host_io);
+    EXPECT_EQ(code(ServiceRefusal::watcher_too_slow), Errc::host_io);
+    EXPECT_EQ(code(ServiceRefusal::message_too_large), Errc::invalid_argument);
+    EXPECT_EQ(code(ServiceRefusal::request_id_reused), Errc::invalid_argument);
+    EXPECT_EQ(code(ServiceRefusal::peer_not_allowed), Errc::permission_denied);
+    EXPECT_EQ(code(ServiceRefusal::malformed_message), Errc::abi_mismatch);
+    EXPECT_EQ(code(ServiceRefusal::unknown_method), Errc::abi_mismatch);
+}
+
 TEST(Refusal, WhatIsNotOursIsTheNearest) {
     EXPECT_EQ(failure_of({grpc::UNAVAILABLE, "failed to connect"}).code(), Errc::host_io);
     const auto closed = failure_of(
