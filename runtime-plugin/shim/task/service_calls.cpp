@@ -2,11 +2,11 @@
 // The calls that only look, or pass something on.
 #include "config/base/text.hpp"
 #include "events.pb.h"
-#include "metrics.pb.h"
 #include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/task/service.hpp"
 #include "runtime-plugin/shim/task/service_types.hpp"
 #include "runtime-plugin/shim/task/timestamp.hpp"
+#include "runtime-plugin/shim/task/usage_metrics.hpp"
 
 #include <unistd.h>
 
@@ -285,21 +285,7 @@ Service::Bytes Service::stats(std::string payload) {
         } catch (const agent::ProtocolError& wrong) {
             throw Error(Code::internal, std::string("the guest's answer: ") + wrong.what());
         }
-        metrics.mutable_pids()->set_current(used.processes);
-        metrics.mutable_pids()->set_limit(used.process_limit);
-        metrics.mutable_cpu()->set_usage_usec(used.cpu_usec);
-        metrics.mutable_cpu()->set_user_usec(used.user_usec);
-        metrics.mutable_cpu()->set_system_usec(used.system_usec);
-        auto& memory = *metrics.mutable_memory();
-        memory.set_usage(used.memory);
-        // Of none it is the largest number: containerd takes what is used from the limit.
-        memory.set_usage_limit(used.memory_limit);
-        memory.set_anon(used.anonymous);
-        memory.set_file(used.file);
-        // What containerd takes from the usage for CRI's working set.
-        memory.set_inactive_file(used.inactive_file);
-        memory.set_pgfault(used.faults);
-        memory.set_pgmajfault(used.major_faults);
+        metrics = metrics_of(used);
     }
     task::StatsResponse response;
     response.mutable_stats()->set_type_url(metrics.GetTypeName());
