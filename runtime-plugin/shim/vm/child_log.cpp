@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
 
@@ -20,19 +19,17 @@ std::string former(const std::filesystem::path& log) {
     return log.native() + ".1";
 }
 
-constexpr std::size_t told = 1000;
-
 /// The last bytes of a file, at most `most`.
 std::string end_of(const std::string& path, std::size_t most) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat info {};
     if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
         return {};
-    std::array<char, told> bytes;
     const auto size = std::min<off_t>(info.st_size, static_cast<off_t>(most));
-    const auto count =
-        ::pread(file.get(), bytes.data(), static_cast<std::size_t>(size), info.st_size - size);
-    return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+    std::string bytes(static_cast<std::size_t>(size), '\0');
+    const auto count = ::pread(file.get(), bytes.data(), bytes.size(), info.st_size - size);
+    bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    return bytes;
 }
 
 } // namespace
@@ -65,10 +62,10 @@ void ChildLog::append(std::string_view text) noexcept {
     size_ += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
 }
 
-std::string last_words(const std::filesystem::path& log) {
-    auto text = end_of(log, told);
-    if (text.size() < told)
-        text = end_of(former(log), told - text.size()) + text;
+std::string last_words(const std::filesystem::path& log, std::size_t most) {
+    auto text = end_of(log, most);
+    if (text.size() < most)
+        text = end_of(former(log), most - text.size()) + text;
     return std::string(trim(text));
 }
 

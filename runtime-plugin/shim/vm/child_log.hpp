@@ -31,7 +31,7 @@ class ChildLog {
     std::size_t size_ = 0;
 };
 
-/// The end of a log, for a text; "" when it can't be read.
-std::string last_words(const std::filesystem::path& log);
+/// The end of a log, at most `most` bytes of it, for a text; "" when it can't be read.
+std::string last_words(const std::filesystem::path& log, std::size_t most = 1000);
 
 } // namespace kata_vfio::shim

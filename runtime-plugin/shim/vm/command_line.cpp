@@ -126,12 +126,11 @@ std::vector<std::string> command_line(const Machine& m) {
         add("-device", "virtio-9p-pci,fsdev=share,mount_tag=" + std::string(agent::share_tag));
     }
     if (m.debug) {
-        if (m.console_fd >= 0) {
-            add("-add-fd", "set=1,fd=" + std::to_string(m.console_fd));
-            add("-serial", "file:/dev/fdset/1");
-        } else {
-            add("-serial", "file:" + escaped(m.console_log.native()));
-        }
+        // append: QEMU truncates it otherwise, which a pipe can't be. It writes without waiting: a
+        // pipe that nobody reads costs the guest its words, and not its time.
+        add("-add-fd", "set=1,fd=" + std::to_string(m.console_fd));
+        add("-chardev", "file,id=console,path=/dev/fdset/1,append=on");
+        add("-serial", "chardev:console");
         params += " console=ttyS0";
     } else {
         params += " quiet";

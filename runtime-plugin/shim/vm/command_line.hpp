@@ -23,10 +23,10 @@ struct Machine {
     std::int64_t vcpus = 1;
     std::string cpu_features;
     std::string qemu, kernel, initrd, image, firmware, kernel_params;
-    bool debug = false;            ///< the guest's console goes to console_log
+    bool debug = false;            ///< the guest's console goes to console_fd
     std::filesystem::path monitor; ///< the plugin's monitor: a socket QEMU makes
     std::filesystem::path share;
-    std::filesystem::path console_log;
+    int console_fd = -1; ///< a pipe's end, for writing
     int monitor_fd = -1; ///< the shim's own monitor: a connected socket
     int agent_fd = -1;   ///< the same for the guest agent's port of virtio-serial
     // Where the agent comes by vsock instead:
@@ -38,7 +38,6 @@ struct Machine {
     // Of a rootless one; its monitor's path is then below its workplace.
     std::optional<QemuUser> user;
     std::filesystem::path workplace; ///< the only directory it may write in, until it is up
-    int console_fd = -1;             ///< console_log, opened
 };
 
 /// Out of the configuration in force and what the pod asks for. `host_cpus` bounds the vCPUs.

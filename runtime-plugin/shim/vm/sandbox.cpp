@@ -3,7 +3,6 @@
 
 #include "config/annotations.hpp"
 #include "config/base/failure.hpp"
-#include "config/base/file.hpp"
 #include "config/load.hpp"
 #include "config/uid_range.hpp"
 #include "config/validate.hpp"
@@ -15,10 +14,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/json/serialize.hpp>
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <thread>
@@ -100,14 +97,19 @@ awaitable<void> Sandbox::start_machine(const oci::Spec& spec) {
     machine.name = "kata-vfio-" + place_.key();
     machine.monitor = place_.monitor();
     machine.share = place_.shared();
-    machine.console_log = place_.at("console.log");
     auto monitor = place_.monitor();
     cgroup_ = HostCgroup(root_, spec.cgroups_path);
     if (!cgroup_.why_not().empty())
         log_info("QEMU stays in the shim's cgroup", {{"why", cgroup_.why_not()}});
     std::vector<UniqueFd> opened;
+    if (machine.debug) {
+        UniqueFd console;
+        console_ = std::make_unique<Console>(io_, place_.at("console.log"), console);
+        machine.console_fd = console.get();
+        opened.push_back(std::move(console));
+    }
     if (configuration_.hypervisor.rootless) {
-        take_rights(machine, opened);
+        take_rights(machine);
         monitor = place_.workplace() / monitor.filename();
     }
     if (machine.virtio_fs)
@@ -228,20 +230,12 @@ awaitable<void> Sandbox::serve_share(Machine& machine, std::vector<UniqueFd>& op
     opened.push_back(std::move(share));
 }
 
-void Sandbox::take_rights(Machine& machine, std::vector<UniqueFd>& opened) {
+void Sandbox::take_rights(Machine& machine) {
     const auto range = config::parse_uid_range(configuration_.vfio.rootless_uids);
     machine.user = take_user(root_, place_, range.value(), machine.kvm);
     place_.open_workplace(machine.user->id);
     machine.workplace = place_.workplace();
     machine.monitor = machine.monitor.filename(); // it may not look into what is above it
-    if (!machine.debug)
-        return;
-    UniqueFd console(
-        ::open(machine.console_log.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
-    if (!console)
-        throw host_failure(errno, "can't write " + machine.console_log.native());
-    machine.console_fd = console.get();
-    opened.push_back(std::move(console));
 }
 
 awaitable<void> Sandbox::watch(Sandbox& self, std::shared_ptr<bool> alive) {
@@ -314,16 +308,10 @@ awaitable<void> Sandbox::stop() {
     co_await tear_down();
 }
 
-void Sandbox::log_console() const {
-    try {
-        const auto text = read_file(place_.at("console.log")).value_or("");
-        if (!text.empty())
-            log_error(
-                "the guest's console, its end",
-                {{"text", text.substr(text.size() - std::min<std::size_t>(text.size(), 3000))}});
-    } catch (const Failure& failure) {
-        log_warning("the guest's console can't be read", {{"error", failure.what()}});
-    }
+void Sandbox::log_console() {
+    const auto text = console_ ? console_->end() : "";
+    if (!text.empty())
+        log_error("the guest's console, its end", {{"text", text}});
 }
 
 void Sandbox::kill() noexcept {

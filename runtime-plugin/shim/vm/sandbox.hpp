@@ -4,6 +4,7 @@
 #include "config/schema.hpp"
 #include "runtime-plugin/shim/oci/spec.hpp"
 #include "runtime-plugin/shim/vm/cgroup.hpp"
+#include "runtime-plugin/shim/vm/console.hpp"
 #include "runtime-plugin/shim/vm/file_server.hpp"
 #include "runtime-plugin/shim/vm/guest.hpp"
 #include "runtime-plugin/shim/vm/place.hpp"
@@ -73,14 +74,13 @@ class Sandbox {
     boost::asio::awaitable<void> meet_agent(Vsock& vsock);
     /// Starts the share's file server; `opened` keeps its connection until QEMU has it.
     boost::asio::awaitable<void> serve_share(Machine& machine, std::vector<UniqueFd>& opened);
-    /// What a QEMU without rights can't open itself: who it is, where it works, and what it is
-    /// given open, which `opened` keeps until it has it.
-    void take_rights(Machine& machine, std::vector<UniqueFd>& opened);
+    /// Of a QEMU without rights: who it is, and where it works.
+    void take_rights(Machine& machine);
     boost::asio::awaitable<void> tear_down();
     /// QEMU's cgroup, with VFIO's majors as they are by now.
     void allow_devices() noexcept;
     /// What the guest said last, with enable_debug; the file goes with the sandbox.
-    void log_console() const;
+    void log_console();
     boost::asio::awaitable<void> attach(const oci::Spec& spec, Added& added,
                                         agent::ContainerSpec& container);
     /// Until the guest has it, with its driver. Throws ttrpc::Error.
@@ -112,6 +112,7 @@ class Sandbox {
     std::function<void(const std::string&)> on_death_;
     std::unique_ptr<Plugin> plugin_;
     std::unique_ptr<FileServer> file_server_; ///< with virtio-fs
+    std::unique_ptr<Console> console_;        ///< with enable_debug
     std::unique_ptr<Qemu> qemu_;
     std::unique_ptr<Guest> guest_;
     /// Shared with the add() under way, which the machine's end may overtake.

@@ -244,21 +244,41 @@ TEST(ShimMachine, TheAgentComesByOneWay) {
     EXPECT_THAT(vsock, Not(Contains(HasSubstr("virtserialport"))));
 }
 
+TEST(ShimMachine, TheConsoleIsKeptForDebuggingAlone) {
+    auto machine = machine_of(hypervisor(), {}, 1, true);
+    const auto silent = command_line(machine);
+    EXPECT_THAT(silent, Not(Contains("-serial")));
+    EXPECT_THAT(silent, Not(Contains("-add-fd")));
+    EXPECT_THAT(silent, Not(Contains(HasSubstr("console=ttyS0"))));
+    machine.debug = true;
+    machine.console_fd = 8;
+    for (const bool rootless : {false, true}) {
+        machine.virtio_fs = rootless;
+        machine.share_fd = rootless ? 7 : -1;
+        machine.monitor = rootless ? "qmp.sock" : "/run/x/qmp.sock";
+        const auto args = command_line(machine);
+        const auto console = std::ranges::find(args, "-add-fd");
+        ASSERT_GE(args.end() - console, 6);
+        EXPECT_THAT(std::vector(console, console + 6),
+                    ElementsAre("-add-fd", "set=1,fd=8", "-chardev",
+                                "file,id=console,path=/dev/fdset/1,append=on", "-serial",
+                                "chardev:console"));
+        EXPECT_THAT(args, Contains(HasSubstr("console=ttyS0")));
+        EXPECT_THAT(args, Not(Contains(HasSubstr("quiet"))));
+    }
+}
+
 TEST(ShimMachine, CommandLineOfARootlessOne) {
     auto machine = machine_of(hypervisor(), {}, 1, true);
     machine.monitor = "qmp.sock";
-    machine.debug = true;
     machine.virtio_fs = true;
     machine.share_fd = 7;
-    machine.console_fd = 8;
     const auto args = command_line(machine);
     EXPECT_THAT(args, Contains("pc,accel=kvm,memory-backend=ram"));
     EXPECT_THAT(args, Contains("memory-backend-memfd,id=ram,share=on,size=2048M"));
     EXPECT_THAT(args, Contains("socket,id=plugin,path=qmp.sock,server=on,wait=off"));
     EXPECT_THAT(args, Contains("socket,id=share,fd=7"));
     EXPECT_THAT(args, Contains("vhost-user-fs-pci,chardev=share,tag=share,queue-size=1024"));
-    EXPECT_THAT(args, Contains("set=1,fd=8"));
-    EXPECT_THAT(args, Contains("file:/dev/fdset/1"));
     EXPECT_THAT(args, Not(Contains(HasSubstr("local,id=share"))));
     EXPECT_THAT(args, Contains(HasSubstr(std::string(agent::share_by_virtio_fs))));
 }
