@@ -4,6 +4,7 @@
 #include "config/base/failure.hpp"
 #include "config/base/file.hpp"
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/shim/log.hpp"
 #include "runtime-plugin/shim/ttrpc/status.hpp"
 #include "test/places/places.hpp"
 #include "test/unit/plugin/temp_dir.hpp"
@@ -42,6 +43,26 @@ class SandboxEnd : public ::testing::Test {
         return ended.value_or(nullptr);
     }
 
+    /// One that can be run.
+    std::string file(const char* name, const std::string& text) const {
+        const auto path = host.path() / name;
+        write_atomically(path, text);
+        ::chmod(path.c_str(), 0755);
+        return path.native();
+    }
+    /// All that a boot needs until QEMU, this one, has been started.
+    void configure(const std::string& qemu, const std::string& more) const {
+        file("configuration.toml",
+             "[hypervisor.qemu]\npath = \"" + qemu + "\"\nkernel = \"" + file("kernel", "x") +
+                 "\"\ninitrd = \"" + file("initrd", "x") +
+                 "\"\nmachine_type = \"pc\"\nmachine_accelerators = "
+                 "\"accel=tcg\"\nhotplug_vfio_on_root_bus = true\n" +
+                 more + "[vfio]\nstate_dir = \"" + (host.path() / "state").native() + "\"\n");
+        std::filesystem::create_symlink("/proc", host.path() / "proc"); // what is mounted
+        place.make();
+        ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
+    }
+
     plugin::TempDir host;
     vfio::HostRoot root{host.path()};
     asio::io_context io{1};
@@ -77,12 +98,6 @@ TEST_F(SandboxEnd, WhileItsFileServerIsAskedWhatItIs) {
     if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0)
         GTEST_SKIP() << "only root mounts";
     ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    const auto file = [&](const char* name, const std::string& text) {
-        const auto path = host.path() / name;
-        write_atomically(path, text);
-        ::chmod(path.c_str(), 0755);
-        return path.native();
-    };
     const auto asked = host.path() / "asked", answer = host.path() / "answer",
                began = host.path() / "began";
     for (const auto& fifo : {asked, answer})
@@ -91,16 +106,7 @@ TEST_F(SandboxEnd, WhileItsFileServerIsAskedWhatItIs) {
         file("virtiofsd", "#!/bin/sh\n[ \"$1\" = --version ] || exit 0\necho >" + asked.native() +
                               "\nread -r word <" + answer.native() + "\necho virtiofsd 1.13.2\n");
     const auto qemu = file("qemu", "#!/bin/sh\ntouch " + began.native() + "\n");
-    file("configuration.toml", "[hypervisor.qemu]\npath = \"" + qemu + "\"\nkernel = \"" +
-                                   file("kernel", "x") + "\"\ninitrd = \"" + file("initrd", "x") +
-                                   "\"\nmachine_type = \"pc\"\nmachine_accelerators = "
-                                   "\"accel=tcg\"\nhotplug_vfio_on_root_bus = true\nshared_fs = "
-                                   "\"virtio-fs\"\nvirtio_fs_daemon = \"" +
-                                   server + "\"\n[vfio]\nstate_dir = \"" +
-                                   (host.path() / "state").native() + "\"\n");
-    std::filesystem::create_symlink("/proc", host.path() / "proc"); // what is mounted
-    place.make();
-    ::setenv("KATA_VFIO_PLUGIN", test::library, 1);
+    configure(qemu, "shared_fs = \"virtio-fs\"\nvirtio_fs_daemon = \"" + server + "\"\n");
 
     std::exception_ptr refused;
     bool stopped = false;
@@ -134,6 +140,32 @@ TEST_F(SandboxEnd, WhileItsFileServerIsAskedWhatItIs) {
     }
     EXPECT_FALSE(std::filesystem::exists(began)) << "QEMU was started";
     EXPECT_FALSE(sandbox.running());
+}
+
+TEST_F(SandboxEnd, TellsWhatTheGuestSaidLast) {
+    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0)
+        GTEST_SKIP() << "only root mounts";
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    const auto qemu = file("qemu", "#!/bin/sh\nfor word; do case $word in set=1,fd=*)\n"
+                                   "echo 'Kernel panic - not syncing' "
+                                   ">/proc/self/fd/${word##*=};; esac; done\nexit 1\n");
+    configure(qemu, "enable_debug = true\n");
+    const oci::Spec spec;
+    log_enable(true);
+    ::testing::internal::CaptureStderr();
+    const auto refused = run(sandbox.boot(spec, [](const std::string&) {}));
+    const auto said = ::testing::internal::GetCapturedStderr();
+    log_enable(false);
+    ASSERT_NE(refused, nullptr);
+    try {
+        std::rethrow_exception(refused);
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.code(), Errc::qemu_gone) << failure.what();
+    }
+    EXPECT_NE(said.find("msg=\"the guest's console, its end\" text=\"Kernel panic - not syncing\""),
+              std::string::npos)
+        << said;
+    EXPECT_EQ(read_file(place.at("console.log")), "Kernel panic - not syncing\n");
 }
 
 } // namespace
