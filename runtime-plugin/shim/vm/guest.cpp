@@ -15,7 +15,9 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <iterator>
 #include <set>
+#include <utility>
 
 namespace kata_vfio::shim {
 namespace asio = boost::asio;
@@ -27,6 +29,8 @@ using ttrpc::Code;
 namespace {
 
 constexpr std::size_t most_given_up = 256;
+/// Requests that wait for the port; 16 of the longest. What else waits is bounded by the windows.
+constexpr std::size_t most_requests = 16 * agent::max_control;
 
 /// Of a socket pair's or vsock's.
 int family_of(int socket) {
@@ -49,12 +53,19 @@ struct Guest::State : std::enable_shared_from_this<State> {
         socket.assign(protocol, port.release());
     }
 
+    struct Output {
+        std::uint32_t room = agent::window;
+        std::uint32_t owed = 0; ///< passed on, but not told yet, so not in `room`; one frame
+        bool ended = false;
+    };
     struct Process {
         ProcessEvents events;
-        std::uint32_t out_room = agent::window, err_room = agent::window;
-        std::uint32_t in_flight = 0;
+        Output out, err;
+        std::string in;              ///< stdin that waits for the port; at most a window
+        bool in_ends = false;        ///< after that; until it is told
+        std::uint32_t in_flight = 0; ///< stdin that the port was given, and no credit came for
         std::uint32_t oom_kills = 0;
-        bool out_ended = false, err_ended = false, exited = false;
+        bool exited = false;
     };
 
     /// What is more in a second would fill the host's log.
@@ -82,7 +93,12 @@ struct Guest::State : std::enable_shared_from_this<State> {
     /// Calls nobody waits for any longer: their late reply is dropped.
     std::set<std::uint32_t> given_up;
     std::map<std::uint32_t, Process> processes;
-    std::string unsent, sending;
+    // What waits for the port becomes frames when the port takes them: a guest that reads nothing
+    // makes it a number larger, where a frame for each of its own would grow for ever.
+    std::string requests;             ///< encoded
+    std::set<std::uint32_t> speaking; ///< processes with something to tell the guest
+    std::string sending;
+    bool writing = false;
     std::uint32_t next_call = 1, next_process = 1;
     bool broke_protocol = false;
 
@@ -96,23 +112,70 @@ struct Guest::State : std::enable_shared_from_this<State> {
             reply.set(agent::Reply{id, "the guest is gone: " + why, EPIPE, {}});
     }
 
-    void send(std::string bytes) {
+    void request(const std::string& bytes) {
         if (lost.ready())
             return;
-        unsent += bytes;
-        if (sending.empty())
+        requests += bytes;
+        if (requests.size() > most_requests) {
+            broke_protocol = true;
+            return fail("the guest does not read what it is sent");
+        }
+        wake();
+    }
+    void speak(std::uint32_t number) {
+        if (lost.ready())
+            return;
+        speaking.insert(number);
+        wake();
+    }
+    void wake() {
+        if (!std::exchange(writing, true))
             asio::co_spawn(io, write(shared_from_this()), asio::detached);
     }
     static awaitable<void> write(std::shared_ptr<State> self) {
-        while (!self->unsent.empty() && !self->lost.ready()) {
-            self->sending.swap(self->unsent);
-            self->unsent.clear();
+        while (!self->lost.ready() && self->fill()) {
             const auto [error, count] = co_await asio::async_write(
                 self->socket, asio::buffer(self->sending), qemu::use_tuple);
-            self->sending.clear();
             if (error)
                 self->fail("its port is closed (" + error.message() + ")");
         }
+        self->writing = false;
+    }
+
+    /// What is written next; false: nothing. Of stdin a frame of each process, so that none waits
+    /// for another's. Counted as given here and not once it is written: the guest may have read,
+    /// and answered, the beginning while the rest still waits.
+    bool fill() {
+        sending.clear();
+        sending.swap(requests);
+        for (auto number = speaking.begin(); number != speaking.end();) {
+            const auto found = processes.find(*number);
+            const bool more = found != processes.end() && fill(found->first, found->second);
+            number = more ? std::next(number) : speaking.erase(number);
+        }
+        return !sending.empty();
+    }
+    /// Whether there is more of it.
+    bool fill(std::uint32_t number, Process& process) {
+        for (auto* output : {&process.out, &process.err}) {
+            if (output->owed == 0)
+                continue;
+            const auto type =
+                output == &process.err ? FrameType::stderr_credit : FrameType::stdout_credit;
+            sending += agent::encode(type, number, agent::number_payload(output->owed));
+            output->room += std::exchange(output->owed, 0);
+        }
+        if (!process.in.empty()) {
+            const auto part = std::string_view(process.in).substr(0, agent::max_data);
+            sending += agent::encode(FrameType::stdin_data, number, part);
+            process.in_flight += static_cast<std::uint32_t>(part.size());
+            process.in.erase(0, part.size());
+        }
+        if (!process.in.empty())
+            return true;
+        if (std::exchange(process.in_ends, false))
+            sending += agent::encode(FrameType::stdin_end, number);
+        return false;
     }
 
     static awaitable<void> read(std::shared_ptr<State> self) {
@@ -164,17 +227,17 @@ struct Guest::State : std::enable_shared_from_this<State> {
             auto* process = find(frame.process);
             if (!process)
                 return;
-            auto& room = is_err ? process->err_room : process->out_room;
-            if (frame.payload.size() > room || (is_err ? process->err_ended : process->out_ended))
+            auto& output = is_err ? process->err : process->out;
+            if (frame.payload.size() > output.room || output.ended)
                 throw ProtocolError("more output than there is room for");
-            room -= static_cast<std::uint32_t>(frame.payload.size());
+            output.room -= static_cast<std::uint32_t>(frame.payload.size());
             return process->events.output(is_err, std::move(frame.payload));
         }
         case FrameType::stdout_end:
         case FrameType::stderr_end: {
             const bool is_err = frame.type == FrameType::stderr_end;
             auto* process = find(frame.process);
-            if (!process || std::exchange(is_err ? process->err_ended : process->out_ended, true))
+            if (!process || std::exchange((is_err ? process->err : process->out).ended, true))
                 return;
             return process->events.output_end(is_err);
         }
@@ -272,7 +335,7 @@ awaitable<boost::json::object> Guest::call(agent::Call call, std::chrono::millis
                                                          " bytes is too long for the guest");
     Future<agent::Reply> answer(state->io);
     state->waiting.emplace(id, answer);
-    state->send(agent::encode(FrameType::request, 0, payload));
+    state->request(agent::encode(FrameType::request, 0, payload));
     const auto reply = co_await answer.wait_for(limit);
     state->waiting.erase(id);
     if (!reply) {
@@ -304,19 +367,22 @@ void Guest::send_stdin(std::uint32_t number, std::string_view bytes) {
     const auto found = state_->processes.find(number);
     if (found == state_->processes.end() || bytes.empty())
         return;
-    found->second.in_flight += static_cast<std::uint32_t>(bytes.size());
-    state_->send(agent::encode(FrameType::stdin_data, number, bytes));
+    found->second.in += bytes;
+    state_->speak(number);
 }
 void Guest::end_stdin(std::uint32_t number) {
-    state_->send(agent::encode(FrameType::stdin_end, number));
+    const auto found = state_->processes.find(number);
+    if (found == state_->processes.end())
+        return;
+    found->second.in_ends = true;
+    state_->speak(number);
 }
 void Guest::credit(std::uint32_t number, bool is_stderr, std::uint32_t bytes) {
     const auto found = state_->processes.find(number);
     if (found == state_->processes.end() || bytes == 0)
         return;
-    (is_stderr ? found->second.err_room : found->second.out_room) += bytes;
-    state_->send(agent::encode(is_stderr ? FrameType::stderr_credit : FrameType::stdout_credit,
-                               number, agent::number_payload(bytes)));
+    (is_stderr ? found->second.err : found->second.out).owed += bytes;
+    state_->speak(number);
 }
 const Future<std::string>& Guest::lost() const noexcept {
     return state_->lost;

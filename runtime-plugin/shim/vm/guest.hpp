@@ -33,7 +33,9 @@ struct ProcessEvents {
 ///
 /// The guest is not trusted: what it sends is bounded and checked (runtime-plugin/agent/protocol),
 /// a stream that oversteps its window, a process nobody started or a reply nobody waits for ends
-/// the connection, which is the end of the sandbox and of nothing else.
+/// the connection, which is the end of the sandbox and of nothing else. One that does not read
+/// costs a window of stdin and two numbers for each process, and requests: 16 MiB that wait, and as
+/// many that are being written; one more ends it.
 class Guest {
   public:
     /// `port`: a connected socket, of whatever family.
@@ -55,9 +57,11 @@ class Guest {
     std::uint32_t add_process(ProcessEvents events);
     void drop_process(std::uint32_t number);
 
-    void send_stdin(std::uint32_t number, std::string_view bytes); ///< at most max_data
+    /// The caller sends no more than a window beyond what it got stdin_credit for.
+    void send_stdin(std::uint32_t number, std::string_view bytes);
     void end_stdin(std::uint32_t number);
-    /// So many bytes of the output were passed on.
+    /// So many bytes of the output were passed on. The guest may send as many again once its port
+    /// takes the credit.
     void credit(std::uint32_t number, bool is_stderr, std::uint32_t bytes);
 
     /// Set when the connection is of no more use, with the reason.
