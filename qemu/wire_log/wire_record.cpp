@@ -26,13 +26,6 @@ constexpr std::array<std::pair<std::string_view, Kind>, 9> kinds{
      {"closed", Kind::closed},
      {"gap", Kind::gap}}};
 
-Kind kind_of(std::string_view name) {
-    for (const auto& [known, kind] : kinds)
-        if (known == name)
-            return kind;
-    return Kind::unknown;
-}
-
 const json::string* find_text(const json::object& object, std::string_view key) {
     const auto* value = object.if_contains(key);
     return value ? value->if_string() : nullptr;
@@ -79,6 +72,13 @@ std::string verbatim(std::string_view line, const json::value& message) {
 
 } // namespace
 
+WireRecord::Kind wire_kind(std::string_view name) {
+    for (const auto& [known, kind] : kinds)
+        if (known == name)
+            return kind;
+    return Kind::unknown;
+}
+
 std::variant<WireRecord, std::string> parse_wire_line(std::string_view line) {
     json::parse_options options;
     options.max_depth = FrameLimits().max_depth + 1;
@@ -95,7 +95,7 @@ std::variant<WireRecord, std::string> parse_wire_line(std::string_view line) {
 
     WireRecord record;
     record.name = std::string(*kind);
-    record.kind = kind_of(record.name);
+    record.kind = wire_kind(record.name);
     const auto* us = object->if_contains("us");
     if (record.kind != Kind::unknown && !(us && us->is_int64()))
         return "no \"us\", the time in microseconds";

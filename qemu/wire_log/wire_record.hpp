@@ -46,6 +46,9 @@ struct WireRecord {
     std::string at() const { return file + ":" + std::to_string(line); }
 };
 
+/// By the word of a log; unknown for one of a later version.
+WireRecord::Kind wire_kind(std::string_view name);
+
 /// A line without its newline; or why it can't be read. Members that nobody knows are ignored.
 std::variant<WireRecord, std::string> parse_wire_line(std::string_view line);
 

@@ -7,7 +7,6 @@
 
 #include <boost/json.hpp>
 
-#include <array>
 #include <utility>
 
 namespace kata_vfio::cli {
@@ -15,17 +14,6 @@ namespace json = boost::json;
 namespace {
 
 using Kind = qemu::WireRecord::Kind;
-
-/// TraceRecord.Kind's words.
-constexpr std::array<std::pair<std::string_view, Kind>, 8> kinds{
-    {{"connect", Kind::connect},
-     {"sent", Kind::sent},
-     {"received", Kind::received},
-     {"torn", Kind::torn},
-     {"lost", Kind::lost},
-     {"closed", Kind::closed},
-     {"gap", Kind::gap},
-     {"synthesised", Kind::synthesised}}};
 
 template <class Number>
 Number number(const json::object& object, const char* key) {
@@ -35,9 +23,7 @@ Number number(const json::object& object, const char* key) {
 qemu::WireRecord record_of(const json::object& object) {
     qemu::WireRecord record;
     record.name = string_at(object, "kind");
-    for (const auto& [name, kind] : kinds)
-        if (name == record.name)
-            record.kind = kind;
+    record.kind = qemu::wire_kind(record.name); // TraceRecord.Kind has the log's words
     record.us = number<std::int64_t>(object, "monotonic_us");
     record.wall_us = number<std::int64_t>(object, "time_us");
     record.connection = number<std::uint64_t>(object, "connection");

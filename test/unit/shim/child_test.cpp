@@ -50,8 +50,7 @@ TEST_F(ChildWords, DontFillTheHostsMemory) {
     EXPECT_GT(fs::file_size(log.native() + ".1"), ChildLog::most_bytes - 65536);
     EXPECT_LE(fs::file_size(log.native() + ".1"), ChildLog::most_bytes);
     EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 2);
-    EXPECT_THAT(last_words(log), EndsWith("xxx"
-                                          "the last"));
+    EXPECT_THAT(last_words(log), EndsWith("xxxthe last"));
 }
 
 TEST_F(ChildWords, AreInOrderThoughItEndsWithMuchOfThemUnread) {
