@@ -94,56 +94,12 @@ std::string how(int status) {
 
 } // namespace
 
-/// What it says, on its way to its log: as it comes, and all that is left at its end.
-struct Child::Words {
-    Words(asio::io_context& io, UniqueFd from, const std::filesystem::path& to)
-        : pipe(io, from.release()), log(to) {
-        pipe.non_blocking(true);
-    }
-
-    /// Waits, and reads then: of a read that Asio has begun nothing is known until it tells, which
-    /// may be behind the program's end.
-    static awaitable<void> collect(std::shared_ptr<Words> self) {
-        for (;;) {
-            const auto [error] = co_await self->pipe.async_wait(
-                asio::posix::stream_descriptor::wait_read, asio::as_tuple(asio::use_awaitable));
-            if (error || !self->pipe.is_open() || !self->take())
-                co_return;
-        }
-    }
-    /// Some of what there is; false at its end. One that says much does not keep others waiting.
-    bool take() {
-        boost::system::error_code error;
-        const auto count = pipe.read_some(asio::buffer(bytes), error);
-        log.append({bytes.data(), count});
-        return !error || error == asio::error::would_block;
-    }
-    /// At the program's end. A process of its own may have the pipe open, live on and go on
-    /// talking: of what was in it by then there is no more than a pipe holds.
-    void take_rest() {
-        for (std::size_t left = most_in_pipe; left > 0; left -= bytes.size()) {
-            boost::system::error_code error;
-            const auto count = pipe.read_some(asio::buffer(bytes), error);
-            if (error)
-                return;
-            log.append({bytes.data(), count});
-        }
-    }
-
-    static constexpr std::size_t most_in_pipe =
-        16 * 65536; ///< pipe(7): 64 KiB; pages may be part full
-
-    asio::posix::stream_descriptor pipe;
-    ChildLog log;
-    std::array<char, 4096> bytes{};
-};
-
 Child::Child(asio::io_context& io, const Plan& plan) : ended_(io) {
     std::array<int, 2> ends{-1, -1};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
         throw Failure(Errc::internal, "can't start " + plan.words[0]).sys(errno);
     UniqueFd said(ends[1]);
-    const auto words = std::make_shared<Words>(io, UniqueFd(ends[0]), plan.log);
+    const auto words = PipeLog::start(io, UniqueFd(ends[0]), plan.log);
     const pid_t pid = ::fork();
     if (pid < 0)
         throw Failure(Errc::internal, "can't start " + plan.words[0]).sys(errno);
@@ -158,7 +114,6 @@ Child::Child(asio::io_context& io, const Plan& plan) : ended_(io) {
         ::waitpid(pid_, nullptr, 0);
         throw Failure(Errc::internal, "can't watch " + plan.words[0]).sys(reason);
     }
-    asio::co_spawn(io, Words::collect(words), asio::detached);
     asio::co_spawn(io, watch(io, watched.release(), pid_, ended_, words), asio::detached);
 }
 
@@ -170,15 +125,16 @@ Child::~Child() {
 }
 
 awaitable<void> Child::watch(asio::io_context& io, int pidfd, pid_t pid, Future<std::string> ended,
-                             std::shared_ptr<Words> words) {
+                             std::shared_ptr<PipeLog> words) {
     asio::posix::stream_descriptor process(io, pidfd);
     co_await process.async_wait(asio::posix::stream_descriptor::wait_read,
                                 asio::as_tuple(asio::use_awaitable));
     int status = 0;
     // ECHILD: the destructor was quicker.
     const bool known = ::waitpid(pid, &status, 0) == pid;
-    words->take_rest();
-    words->pipe.close();
+    // Not to the pipe's end: a process of the program's own may have it open, and live on.
+    words->take();
+    words->close();
     ended.set(known ? how(status) : "killed");
 }
 

@@ -5,6 +5,7 @@
 #include "runtime-plugin/shim/future.hpp"
 #include "runtime-plugin/shim/vm/cgroup.hpp"
 #include "runtime-plugin/shim/vm/child_log.hpp"
+#include "runtime-plugin/shim/vm/pipe_log.hpp"
 #include "runtime-plugin/shim/vm/qemu_user.hpp"
 
 #include <cstdint>
@@ -42,10 +43,9 @@ class Child {
     void kill() noexcept;
 
   private:
-    struct Words;
     static boost::asio::awaitable<void> watch(boost::asio::io_context& io, int pidfd, pid_t pid,
                                               Future<std::string> ended,
-                                              std::shared_ptr<Words> words);
+                                              std::shared_ptr<PipeLog> words);
 
     pid_t pid_ = 0;
     UniqueFd pidfd_;

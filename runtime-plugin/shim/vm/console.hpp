@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/base/unique_fd.hpp"
+#include "runtime-plugin/shim/vm/pipe_log.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -27,8 +28,8 @@ class Console {
     std::string end();
 
   private:
-    struct Reader;
-    std::shared_ptr<Reader> reader_;
+    std::filesystem::path path_;
+    std::shared_ptr<PipeLog> reader_;
 };
 
 } // namespace kata_vfio::shim
